@@ -1,0 +1,32 @@
+"""Every error that ann_bench raises on purpose: one root, a few children that carry the exit code.
+
+A message says what is wrong, where, the offending value, what is allowed and what to do, in one or two lines.
+"""
+
+
+class AnnBenchError(Exception):
+    """The root of our errors. `exit_code` is what the process ends with."""
+
+    exit_code = 1
+
+
+class UsageError(AnnBenchError):
+    """Something asked for makes no sense: a flag, a name, a value."""
+
+    exit_code = 2
+
+
+class ConfigError(UsageError):
+    """A mistake in `algorithms.yaml`, `catalog.yaml` or a recipe; the message names file, line and key."""
+
+
+class DatasetError(AnnBenchError):
+    """A dataset cannot be had, read or trusted."""
+
+
+class InstallError(AnnBenchError):
+    """A library's environment cannot be made or used."""
+
+
+class ResultsError(AnnBenchError):
+    """A results file cannot be written or read."""
