@@ -1,0 +1,339 @@
+"""`algorithms.yaml`, read and checked: what can be measured, with which parameters.
+
+An entry declares its build and query parameters once (`build:`, `query:`: type, minimum, meaning); a preset
+then gives each a value or a list of values, and every combination is measured. `grids:` splits a preset into
+several such products, and `overrides:` change presets for some distances or dimensions.
+"""
+
+import fnmatch
+import itertools
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, Field, field_validator, model_validator
+
+from ann_bench.checked_yaml import CheckedModel, Document, Location, mistake, near
+from ann_bench.distances import DISTANCES
+from ann_bench.errors import UsageError
+from ann_bench.paths import PACKAGE, carried
+from ann_bench.recipes import HARNESS, list_recipes
+
+
+def _known_distance(name: str) -> str:
+    if name not in DISTANCES:
+        raise mistake(f'got "{name}"; a distance is one of {", ".join(DISTANCES)}')
+    return name
+
+
+Distance = Annotated[str, AfterValidator(_known_distance)]
+Value = bool | int | float | str
+Grid = dict[str, tuple[Value, ...]]
+
+# Seconds that a build, and all rounds of a setting, may take where an entry says nothing else.
+PRESETS: dict[str, tuple[float, float]] = {"quick": (60, 2), "default": (900, 20), "full": (7200, 120)}
+LIMITS = {
+    "min_rows": "how many rows it needs at least",
+    "max_k": "how many neighbours it returns at most",
+    "zero_rows": "what it does with rows of zeros",
+    "fewer_than_k": "when it returns fewer than k answers, or none",
+    "duplicates": "when it returns a row twice",
+    "varying_answers": "why the same query may get other answers the next time",
+    "prints": "what it prints",
+    "children": "which processes it starts",
+    "threads": "where it does not keep to the number of threads it is told",
+    "deleted_folders": "which folders it deletes",
+}
+
+
+class Parameter(CheckedModel):
+    """A build or query parameter: its values and its meaning; `minimum: k` raises smaller values to k."""
+
+    type: Literal["integer", "number", "text", "boolean"]
+    meaning: str
+    minimum: float | Literal["k"] | None = None
+    choices: tuple[str, ...] = ()
+
+    def accepts(self, value: object) -> bool:
+        """Whether `value` is of the type and within the bounds."""
+        if self.type == "text":
+            return isinstance(value, str) and (not self.choices or value in self.choices)
+        if self.type == "boolean" or isinstance(value, bool):
+            return self.type == "boolean" and isinstance(value, bool)
+        if not isinstance(value, int if self.type == "integer" else (int, float)):
+            return False
+        return self.minimum is None or value >= (1 if self.minimum == "k" else self.minimum)
+
+    def describe(self) -> str:
+        """Return what values are allowed, and the meaning."""
+        kind: str = "yes/no" if self.type == "boolean" else self.type
+        if self.choices:
+            kind = f"one of {', '.join(self.choices)}"
+        elif self.minimum is not None:
+            kind = f"{kind} >= {self.minimum if self.minimum == 'k' else format(self.minimum, 'g')}"
+        return f"{kind} ({self.meaning})"
+
+
+class When(CheckedModel):
+    """What an override holds for: all that is given must be true."""
+
+    distance: Distance | tuple[Distance, ...] = DISTANCES
+    min_dimension: int = 0
+    max_dimension: int = 2**31
+
+    def holds(self, distance: str, dimension: int) -> bool:
+        """Whether a dataset of that distance and dimension is meant."""
+        return distance in self.distance_names and self.min_dimension <= dimension <= self.max_dimension
+
+    @property
+    def distance_names(self) -> tuple[str, ...]:
+        """The distances, also where only one is given."""
+        return (self.distance,) if isinstance(self.distance, str) else self.distance
+
+
+class Override(CheckedModel):
+    """Parts of presets that are different for some datasets."""
+
+    when: When
+    presets: dict[str, dict[str, Any]]
+
+
+class Entry(CheckedModel):
+    """An algorithm as `algorithms.yaml` tells it."""
+
+    family: Literal["tree", "graph", "hash", "quantisation", "cluster", "exact", "store"]
+    library: str
+    description: str
+    home: str = Field(default="", pattern=r"^$|^https?://")
+    licence: str
+    environment: str
+    wrapper: str = Field(pattern=r"^[A-Za-z_]\w*\.[A-Za-z_]\w*$")
+    distances: tuple[Distance, ...] = Field(min_length=1)
+    build: dict[str, Parameter] = Field(default_factory=dict)
+    query: dict[str, Parameter] = Field(default_factory=dict)
+    presets: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    overrides: tuple[Override, ...] = ()
+    limits: dict[str, str] = Field(default_factory=dict)
+
+    @field_validator("limits")
+    @classmethod
+    def _limits_are_known(cls, limits: dict[str, str]) -> dict[str, str]:
+        for name in limits:
+            if name not in LIMITS:
+                raise mistake(f"unknown limit{near(name, LIMITS)}", at=(name,))
+        return limits
+
+    @model_validator(mode="after")
+    def _presets_fit_parameters(self) -> Self:
+        for name in self.query:
+            if name in self.build:
+                raise mistake(
+                    "is a build parameter as well; give one of them another name", at=("query", name)
+                )
+        if (self.build or self.query) and "default" not in self.presets:
+            raise mistake("the preset `default` is missing", at=("presets",))
+        for name, preset in self.presets.items():
+            self._check_preset(preset, ("presets", name))
+            self._check_complete(preset, ("presets", name))
+        for i, override in enumerate(self.overrides):
+            for name, preset in override.presets.items():
+                place = ("overrides", i, "presets", name)
+                self._check_preset(preset, place)
+                if name not in self.presets:
+                    raise mistake("the entry has no such preset that could be overridden", at=place)
+                if "grids" in preset:
+                    self._check_complete(preset, place)
+        return self
+
+    def _check_complete(self, preset: Mapping[str, Any], at: Location) -> None:
+        parameters = {**self.build, **self.query}
+        for number, grid in enumerate(grids(preset)):
+            for name, parameter in parameters.items():
+                if name not in grid:
+                    place = (*at, "grids", number) if "grids" in preset else at
+                    raise mistake(f"{name} is missing; it is {parameter.describe()}", at=place)
+
+    def _check_preset(self, preset: Mapping[str, Any], at: Location) -> None:
+        if at[-1] not in PRESETS:
+            raise mistake(f"unknown preset{near(at[-1], PRESETS)}", at=at)
+        for key, value in preset.items():
+            place = (*at, key)
+            if key in _SECONDS:
+                if isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0:
+                    raise mistake(f"got {value!r}; it is a number of seconds > 0", at=place)
+            elif key == "grids":
+                if (
+                    not isinstance(value, list)
+                    or not value
+                    or not all(isinstance(grid, dict) for grid in value)
+                ):
+                    raise mistake(
+                        f"got {value!r}; it is a list of mappings from parameter to values", at=place
+                    )
+                for number, grid in enumerate(value):
+                    for parameter, values in grid.items():
+                        self._check_values(parameter, values, (*place, number, parameter), ())
+            else:
+                self._check_values(key, value, place, (*_SECONDS, "grids"))
+
+    def _check_values(self, name: str, values: Any, at: Location, other_keys: tuple[str, ...]) -> None:
+        parameter = self.build.get(name) or self.query.get(name)
+        if parameter is None:
+            raise mistake(f"unknown key{near(name, (*self.build, *self.query, *other_keys))}", at=at)
+        if values == []:
+            raise mistake(f"got no value; {name} is {parameter.describe()}, or a list of such values", at=at)
+        for value in values if isinstance(values, list) else [values]:
+            if not parameter.accepts(value):
+                shown = f'"{value}"' if isinstance(value, str) else repr(value)
+                raise mistake(
+                    f"got {shown}; {name} is {parameter.describe()}, or a list of such values", at=at
+                )
+
+
+_SECONDS = ("max_seconds_per_build", "max_seconds_per_setting")
+
+
+class Algorithm(Entry):
+    """An entry with its name and its wrapper's place."""
+
+    name: str
+    wrapper_path: Path
+    wrapper_class: str
+
+
+@dataclass(frozen=True)
+class BuildGroup:
+    """One index to build, and the query settings to search it with."""
+
+    build: dict[str, Value]
+    queries: tuple[dict[str, Value], ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a preset asks of an algorithm on one dataset."""
+
+    builds: tuple[BuildGroup, ...]
+    max_seconds_per_build: float
+    max_seconds_per_setting: float
+
+
+def load_algorithms(definitions: Sequence[Path] = ()) -> dict[str, Algorithm]:
+    """Return every algorithm by name: the project's own, then those of each folder in `definitions`.
+
+    Such a folder is laid out like the project: `algorithms.yaml`, `wrappers/*.py`, `install/NAME/`.
+    `ConfigError` tells a mistake with file, line, key, value and what is allowed.
+    """
+    environments = [HARNESS, *list_recipes(definitions)]
+    algorithms: dict[str, Algorithm] = {}
+    sources = [(carried("algorithms.yaml"), PACKAGE / "wrappers")]
+    sources += [(folder / "algorithms.yaml", folder / "wrappers") for folder in definitions]
+    for file, wrappers in sources:
+        document = Document.read(file)
+        for name in document.content:
+            if name in algorithms:
+                raise document.error("an algorithm of this name exists already; choose another", at=(name,))
+            algorithms[name] = _algorithm(document, name, wrappers, environments)
+    return algorithms
+
+
+def _algorithm(document: Document, name: str, wrappers: Path, environments: Sequence[str]) -> Algorithm:
+    if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name):
+        raise document.error("a name is lower-case letters, digits and hyphens", at=(name,))
+    entry = document.validated(Entry, at=(name,))
+    if entry.environment not in environments:
+        text = f'got "{entry.environment}"; there is no folder install/{entry.environment}/'
+        raise document.error(text + near(entry.environment, environments), at=(name, "environment"))
+    module, wrapper_class = entry.wrapper.split(".")
+    path = wrappers / f"{module}.py"
+    if not path.is_file():
+        raise document.error(f'got "{entry.wrapper}"; there is no file {path}', at=(name, "wrapper"))
+    classes = re.findall(r"^class\s+(\w+)", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    if wrapper_class not in classes:
+        text = f'got "{entry.wrapper}"; {path} has no class {wrapper_class}{near(wrapper_class, classes)}'
+        raise document.error(text, at=(name, "wrapper"))
+    fields = {field: getattr(entry, field) for field in Entry.model_fields}
+    return Algorithm.model_construct(name=name, wrapper_path=path, wrapper_class=wrapper_class, **fields)
+
+
+def expand(algorithm: Algorithm, preset: str, *, distance: str, dimension: int, k: int) -> Plan:
+    """Return what `preset` asks for on a dataset of that distance and dimension, for `k` neighbours.
+
+    An entry without the preset `quick` or `full` uses its `default` grids, within the asked preset's times.
+    Query settings that mean the same at this `k` (see `Parameter.minimum`) stand once.
+    """
+    if preset not in PRESETS:
+        raise UsageError(f"preset: got {preset!r}; it is one of {', '.join(PRESETS)}")
+    seconds: dict[str, float] = dict(zip(_SECONDS, PRESETS[preset], strict=True))
+    name = preset if preset in algorithm.presets else "default"
+    chosen = algorithm.presets.get(name, {})
+    chosen_grids = grids(chosen)
+    if name == preset:
+        seconds.update(_seconds(chosen))
+    for override in algorithm.overrides:
+        if override.when.holds(distance, dimension) and name in override.presets:
+            change = override.presets[name]
+            if "grids" in change:
+                chosen_grids = grids(change)
+            chosen_grids = [{**grid, **_direct(change)} for grid in chosen_grids]
+            seconds.update(_seconds(change))
+    queries_of: dict[tuple[Value, ...], dict[tuple[Value, ...], None]] = {}
+    for grid in chosen_grids:
+        builds = itertools.product(
+            *(_at_least(algorithm.build[name], grid[name], k) for name in algorithm.build)
+        )
+        queries = list(
+            itertools.product(*(_at_least(algorithm.query[name], grid[name], k) for name in algorithm.query))
+        )
+        for build in builds:
+            queries_of.setdefault(build, {}).update(dict.fromkeys(queries))
+    groups = tuple(
+        BuildGroup(
+            dict(zip(algorithm.build, build, strict=True)),
+            tuple(dict(zip(algorithm.query, query, strict=True)) for query in queries),
+        )
+        for build, queries in queries_of.items()
+    )
+    return Plan(groups, **seconds)
+
+
+def select(algorithms: Mapping[str, Algorithm], patterns: Sequence[str]) -> dict[str, Algorithm]:
+    """Return the algorithms that match any of the shell-style `patterns`, in their own order.
+
+    All of them if there are no patterns; `UsageError` if a pattern matches nothing.
+    """
+    for pattern in patterns:
+        if not fnmatch.filter(algorithms, pattern):
+            raise UsageError(f'no algorithm matches "{pattern}"{near(pattern, algorithms)}')
+    return {
+        name: algorithm
+        for name, algorithm in algorithms.items()
+        if not patterns or any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+    }
+
+
+def _direct(preset: Mapping[str, Any]) -> Grid:
+    """Return the values of the parameters that stand in the preset itself."""
+    return _grid({key: value for key, value in preset.items() if key != "grids" and key not in _SECONDS})
+
+
+def grids(preset: Mapping[str, Any]) -> list[Grid]:
+    """Return the grids of a preset of an entry, each with the values that stand beside them."""
+    return [{**_direct(preset), **_grid(grid)} for grid in preset.get("grids", [{}])]
+
+
+def _grid(values: Mapping[str, Any]) -> Grid:
+    return {name: tuple(value) if isinstance(value, list) else (value,) for name, value in values.items()}
+
+
+def _seconds(preset: Mapping[str, Any]) -> dict[str, float]:
+    return {key: preset[key] for key in _SECONDS if key in preset}
+
+
+def _at_least(parameter: Parameter, values: tuple[Value, ...], k: int) -> list[Value]:
+    """Return the values, those under k raised to k where the parameter says so, each once."""
+    if parameter.minimum == "k":
+        values = tuple(max(value, k) if isinstance(value, int) else value for value in values)
+    return list(dict.fromkeys(values))

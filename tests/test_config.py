@@ -1,0 +1,325 @@
+"""`algorithms.yaml`: what it may say, what its mistakes are told as, and what a preset comes to."""
+
+from pathlib import Path
+
+import pytest
+
+from ann_bench.config import PRESETS, Algorithm, expand, load_algorithms, select
+from ann_bench.errors import ConfigError, UsageError
+
+ENTRY = """\
+mine:
+  family: graph
+  library: minelib
+  description: a graph of mine
+  home: https://example.org
+  licence: MIT
+  environment: harness
+  wrapper: mine.Mine
+  distances: [euclidean, dot]
+  build:
+    M: {type: integer, minimum: 2, meaning: links of a row}
+    mode: {type: text, choices: [fast, good], meaning: how it builds}
+  query:
+    ef: {type: integer, minimum: k, meaning: size of the search list}
+    slack: {type: number, minimum: 0, meaning: how far it looks beyond}
+  presets:
+    quick: {M: [4, 8], mode: fast, ef: [10, 20], slack: [0, 0.5], max_seconds_per_build: 5}
+    default:
+      mode: good
+      slack: 0
+      grids:
+        - {M: 8, ef: [10, 20, 40]}
+        - {M: 16, ef: [20, 40, 80]}
+"""
+
+
+@pytest.fixture
+def definitions(tmp_path: Path) -> Path:
+    """Return a definitions folder with a wrapper; the tests write its algorithms.yaml."""
+    (tmp_path / "wrappers").mkdir()
+    (tmp_path / "wrappers" / "mine.py").write_text("class Mine(object):\n    pass\n", encoding="utf-8")
+    return tmp_path
+
+
+def load(definitions: Path, text: str = ENTRY) -> Algorithm:
+    """Return the entry `mine` of that text."""
+    (definitions / "algorithms.yaml").write_text(text, encoding="utf-8")
+    return load_algorithms([definitions])["mine"]
+
+
+def test_the_project_s_own_file_is_sound() -> None:
+    """Every algorithm that ships has, at every preset and each of its distances, builds with queries."""
+    algorithms = load_algorithms()
+    assert {"engine-forest", "bruteforce", "annoy", "hnswlib", "faiss-ivf"} <= algorithms.keys()
+    for algorithm in algorithms.values():
+        for preset in PRESETS:
+            for distance in algorithm.distances:
+                plan = expand(algorithm, preset, distance=distance, dimension=100, k=10)
+                assert plan.builds
+                assert all(group.queries for group in plan.builds)
+
+
+def test_the_quick_preset_stays_quick() -> None:
+    """All algorithms' quick settings, each taking all the time it may, fit into three minutes."""
+    seconds = 0.0
+    for algorithm in load_algorithms().values():
+        plan = expand(algorithm, "quick", distance="angular", dimension=100, k=10)
+        seconds += plan.max_seconds_per_setting * sum(len(group.queries) for group in plan.builds)
+    assert seconds <= 180
+
+
+def test_an_entry_knows_its_name_and_its_wrapper(definitions: Path) -> None:
+    """A definitions folder adds its algorithms to the project's, with wrappers of its own."""
+    algorithm = load(definitions)
+    assert algorithm.name == "mine"
+    assert algorithm.wrapper_path == definitions / "wrappers" / "mine.py"
+    assert algorithm.wrapper_class == "Mine"
+    assert algorithm.distances == ("euclidean", "dot")
+    assert "bruteforce" in load_algorithms([definitions])
+
+
+def test_a_preset_is_every_combination_of_its_values(definitions: Path) -> None:
+    """Lists are multiplied out: each build once, each with every combination of query values."""
+    plan = expand(load(definitions), "quick", distance="euclidean", dimension=8, k=10)
+    assert [group.build for group in plan.builds] == [{"M": 4, "mode": "fast"}, {"M": 8, "mode": "fast"}]
+    assert plan.builds[0].queries == (
+        {"ef": 10, "slack": 0},
+        {"ef": 10, "slack": 0.5},
+        {"ef": 20, "slack": 0},
+        {"ef": 20, "slack": 0.5},
+    )
+    assert (plan.max_seconds_per_build, plan.max_seconds_per_setting) == (5, PRESETS["quick"][1])
+
+
+def test_grids_are_products_of_their_own(definitions: Path) -> None:
+    """Each of a preset's grids has its own values, and shares what stands beside `grids`."""
+    plan = expand(load(definitions), "default", distance="euclidean", dimension=8, k=1)
+    assert [(group.build["M"], [query["ef"] for query in group.queries]) for group in plan.builds] == [
+        (8, [10, 20, 40]),
+        (16, [20, 40, 80]),
+    ]
+    assert {group.build["mode"] for group in plan.builds} == {"good"}
+
+
+def test_an_index_that_two_grids_ask_for_is_built_once(definitions: Path) -> None:
+    """Grids with the same build share it, and the same query setting is not measured twice."""
+    plan = expand(
+        load(definitions, ENTRY.replace("{M: 16, ef", "{M: 8, ef")),
+        "default",
+        distance="dot",
+        dimension=8,
+        k=1,
+    )
+    assert [[query["ef"] for query in group.queries] for group in plan.builds] == [[10, 20, 40, 80]]
+
+
+def test_values_below_k_are_raised_to_it(definitions: Path) -> None:
+    """With `minimum: k`, settings that mean the same at a larger k stand once."""
+    plan = expand(load(definitions), "default", distance="dot", dimension=8, k=25)
+    assert [[query["ef"] for query in group.queries] for group in plan.builds] == [[25, 40], [25, 40, 80]]
+
+
+def test_a_missing_preset_uses_the_default_grids_in_its_own_time(definitions: Path) -> None:
+    """An entry need only have `default`."""
+    algorithm = load(definitions)
+    full = expand(algorithm, "full", distance="dot", dimension=8, k=1)
+    assert full.builds == expand(algorithm, "default", distance="dot", dimension=8, k=1).builds
+    assert (full.max_seconds_per_build, full.max_seconds_per_setting) == PRESETS["full"]
+
+
+def test_overrides_hold_where_distance_and_dimension_say_so(definitions: Path) -> None:
+    """An override's values replace a preset's for the datasets that it names, and for no others."""
+    overrides = """\
+  overrides:
+    - when: {distance: dot, min_dimension: 100}
+      presets:
+        quick: {ef: 77, max_seconds_per_setting: 9}
+        default: {ef: [5, 6]}
+    - when: {max_dimension: 3}
+      presets:
+        default: {grids: [{M: 2, ef: 1, mode: fast, slack: 0}]}
+"""
+    algorithm = load(definitions, ENTRY + overrides)
+
+    def efs(preset: str, distance: str, dimension: int) -> list[list[object]]:
+        plan = expand(algorithm, preset, distance=distance, dimension=dimension, k=1)
+        return [sorted({query["ef"] for query in group.queries}) for group in plan.builds]
+
+    assert efs("quick", "dot", 100) == [[77], [77]]
+    assert efs("quick", "dot", 99) == efs("quick", "euclidean", 100) == [[10, 20], [10, 20]]
+    assert efs("default", "dot", 100) == [[5, 6], [5, 6]]
+    assert efs("default", "dot", 3) == [[1]]
+    plan = expand(algorithm, "quick", distance="dot", dimension=100, k=1)
+    assert (plan.max_seconds_per_build, plan.max_seconds_per_setting) == (5, 9)
+
+
+def test_an_algorithm_without_parameters_has_one_setting(definitions: Path) -> None:
+    """An entry without parameters needs no presets."""
+    head = ENTRY[: ENTRY.index("  build:")]
+    plan = expand(load(definitions, head), "quick", distance="dot", dimension=8, k=1)
+    assert [(group.build, group.queries) for group in plan.builds] == [({}, ({},))]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("family: graph", "family: grph", "2: mine.family: got \"grph\"; it should be 'tree', 'graph', "),
+        ("  licence: MIT\n", "", "1: mine.licence: the key is missing"),
+        ("licence:", "license:", '6: mine.license: unknown key; did you mean "licence"?'),
+        (
+            "type: integer, minimum: 2",
+            "typ: integer",
+            '11: mine.build.M.typ: unknown key; did you mean "type"?',
+        ),
+        (
+            "[euclidean, dot]",
+            "[euclidean, cosine]",
+            '9: mine.distances.1: got "cosine"; a distance is one of euclidean, ',
+        ),
+        (
+            "ef: [10, 20],",
+            "ef: [10, fast],",
+            '17: mine.presets.quick.ef: got "fast"; ef is integer >= k',
+        ),
+        (
+            "M: [4, 8]",
+            "M: [1, 8]",
+            "17: mine.presets.quick.M: got 1; M is integer >= 2 (links of a row), or a list of such values",
+        ),
+        ("M: [4, 8]", "M: true", "17: mine.presets.quick.M: got True; M is integer >= 2"),
+        ("M: [4, 8]", "M: []", "17: mine.presets.quick.M: got no value; M is integer >= 2"),
+        (
+            "mode: good",
+            "mode: best",
+            '19: mine.presets.default.mode: got "best"; mode is one of fast, good (how it builds)',
+        ),
+        ("M: 16,", "m: 16,", '23: mine.presets.default.grids.1.m: unknown key; did you mean "M"?'),
+        (
+            "    quick: {M: [4, 8], ",
+            "    quick: {",
+            "17: mine.presets.quick: M is missing; it is integer >= 2 (links of a row)",
+        ),
+        (
+            "{M: 16, ",
+            "{",
+            "23: mine.presets.default.grids.1: M is missing; it is integer >= 2 (links of a row)",
+        ),
+        (
+            "max_seconds_per_build: 5",
+            "max_seconds_per_build: 0",
+            "17: mine.presets.quick.max_seconds_per_build: got 0; it is a number of seconds > 0",
+        ),
+        (
+            "max_seconds_per_build",
+            "max_second_per_build",
+            'quick.max_second_per_build: unknown key; did you mean "max_seconds_per_build"?',
+        ),
+        ("    quick:", "    quik:", '17: mine.presets.quik: unknown preset; did you mean "quick"?'),
+        ("    default:", "    full:", "16: mine.presets: the preset `default` is missing"),
+        (
+            "      slack: 0",
+            "      grids: 3",
+            "21: mine.presets.default.grids: stands twice (first in line 20)",
+        ),
+        (
+            "    slack: {type",
+            "    M: {type",
+            "15: mine.query.M: is a build parameter as well; give one of them another name",
+        ),
+        (
+            "environment: harness",
+            "environment: anoy",
+            '7: mine.environment: got "anoy"; there is no folder install/anoy/; did you mean "annoy"?',
+        ),
+        ("mine.Mine", "mine.Mein", 'has no class Mein; did you mean "Mine"?'),
+        ("mine.Mine", "yours.Mine", '8: mine.wrapper: got "yours.Mine"; there is no file '),
+        ("mine:\n", "Mine:\n", "1: Mine: a name is lower-case letters, digits and hyphens"),
+        ("mine:\n", "annoy:\n", "1: annoy: an algorithm of this name exists already; choose another"),
+        (
+            "  licence: MIT\n",
+            "  licence: MIT\n  licence: BSD\n",
+            "7: mine.licence: stands twice (first in line 6)",
+        ),
+        (
+            "  licence: MIT\n",
+            "  licence: MIT\n  on: 3\n",
+            "7: key 'on' is not read as text; put it in quotes",
+        ),
+        ("  licence: MIT\n", "  licence: [MIT\n", "7: not YAML: "),
+        (
+            "  presets:\n",
+            "  overrides: [{when: {}, presets: {quick: {grids: [{M: 4}]}}}]\n  presets:\n",
+            "16: mine.overrides.0.presets.quick.grids.0: mode is missing; it is one of fast, good",
+        ),
+        (
+            "  presets:\n",
+            "  overrides: [{when: {}, presets: {full: {ef: 3}}}]\n  presets:\n",
+            "16: mine.overrides.0.presets.full: the entry has no such preset that could be overridden",
+        ),
+        (
+            "  presets:\n",
+            "  limits: {zero_row: none}\n  presets:\n",
+            '16: mine.limits.zero_row: unknown limit; did you mean "zero_rows"?',
+        ),
+        (
+            "  presets:\n",
+            "  overrides: [{when: {dimension: 3}, presets: {}}]\n  presets:\n",
+            "16: mine.overrides.0.when.dimension: unknown key",
+        ),
+        (
+            "  presets:\n",
+            "  overrides: [{when: {}, presets: {quick: {eff: 3}}}]\n  presets:\n",
+            '16: mine.overrides.0.presets.quick.eff: unknown key; did you mean "ef"?',
+        ),
+    ],
+)
+def test_a_mistake_is_told_with_file_line_key_and_what_is_allowed(
+    definitions: Path, old: str, new: str, message: str
+) -> None:
+    """Each mistake in an entry is refused, and the message leads to it."""
+    assert old in ENTRY
+    with pytest.raises(ConfigError) as caught:
+        load(definitions, ENTRY.replace(old, new, 1))
+    assert str(caught.value).startswith(str(definitions / "algorithms.yaml:"))
+    assert message in str(caught.value)
+
+
+def test_several_mistakes_are_told_at_once(definitions: Path) -> None:
+    """One reading tells more than the first mistake, one a line."""
+    text = ENTRY.replace("family: graph", "family: 3").replace("home: https", "home: gopher")
+    with pytest.raises(ConfigError) as caught:
+        load(definitions, text)
+    assert [line.split(": ")[1] for line in str(caught.value).splitlines()] == ["mine.family", "mine.home"]
+
+
+def test_a_file_that_is_no_mapping_or_not_there_is_refused(definitions: Path) -> None:
+    """The file itself can be wrong, too."""
+    with pytest.raises(ConfigError, match=r"algorithms.yaml: there is no such file$"):
+        load_algorithms([definitions])
+    with pytest.raises(ConfigError, match=r"algorithms.yaml:1: got \['a'\]; the file is a mapping"):
+        load(definitions, "- a\n")
+
+
+def test_an_unknown_preset_is_refused(definitions: Path) -> None:
+    """A preset that does not exist is a usage error that lists those that do."""
+    with pytest.raises(UsageError, match=r"^preset: got 'fast'; it is one of quick, default, full$"):
+        expand(load(definitions), "fast", distance="dot", dimension=8, k=1)
+
+
+def test_select_takes_globs_and_repeats(definitions: Path) -> None:
+    """Patterns add up, each algorithm comes once and in the listing's order; no pattern means all."""
+    algorithms = load_algorithms()
+    assert list(select(algorithms, ["hnswlib", "faiss-*", "hnsw*"])) == [
+        "hnswlib",
+        "faiss-flat",
+        "faiss-ivf",
+        "faiss-hnsw",
+    ]
+    assert select(algorithms, []) == algorithms
+
+
+def test_select_refuses_what_matches_nothing() -> None:
+    """A pattern without a match is a usage error that names the nearest algorithm."""
+    with pytest.raises(UsageError, match=r'^no algorithm matches "hnswlibb"; did you mean "hnswlib"\?$'):
+        select(load_algorithms(), ["annoy", "hnswlibb"])
