@@ -1,0 +1,15 @@
+"""The built-in engine: an index that finds the nearest rows of an array. Needs NumPy and nothing more.
+
+>>> import numpy as np
+>>> from ann_bench.engine import Forest
+>>> train = np.random.default_rng(0).standard_normal((1000, 16), dtype=np.float32)
+>>> forest = Forest.build(train, distance="euclidean", n_trees=10)
+>>> ids, distances = forest.query(train[7], k=3)
+>>> int(ids[0]), float(distances[0])
+(7, 0.0)
+"""
+
+from ann_bench.engine._native import DamagedIndexError, build_info
+from ann_bench.engine.forest import Forest
+
+__all__ = ["DamagedIndexError", "Forest", "build_info"]

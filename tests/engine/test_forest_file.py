@@ -1,0 +1,213 @@
+"""The index file: reproducible, shared, and harmless when damaged."""
+
+import hashlib
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ann_bench.engine import DamagedIndexError, Forest
+from tests.engine.vectors import make_vectors
+
+HEADER_BYTES = 128
+
+# Opens each file it is told of, and searches it if that works; anything but DamagedIndexError is a crash.
+OPEN_AND_SEARCH = """
+import sys
+import numpy as np
+from ann_bench.engine import DamagedIndexError, Forest
+
+opened = 0
+for path in sys.argv[1:]:
+    try:
+        forest = Forest.open(path)
+        opened += 1
+        query = np.ones((3, forest.dimension), dtype=bool if forest.distance == "hamming" else np.float32)
+        for search_k in (1, 50, 10**9):
+            ids, _ = forest.query(query, 10, search_k)
+            assert ids.max() < len(forest)
+    except DamagedIndexError:
+        pass
+print(opened)
+"""
+
+
+def run_python(code: str, *arguments: object) -> str:
+    """Return what the code prints in another process; a crash of it is a failure."""
+    process = subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert process.returncode == 0, f"exit code {process.returncode}: {process.stderr}"
+    return process.stdout
+
+
+def sha256(path: Path) -> str:
+    """Return the hash of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize("split", ["two_means", "two_points"])
+def test_the_file_does_not_depend_on_threads(distance: str, split: str, tmp_path: Path) -> None:
+    """One seed gives one file, byte for byte, with 1, 2 and 3 threads; another seed gives another."""
+    train = make_vectors(distance, 3000, 30, 1)
+    hashes = []
+    for threads, seed in ((1, 4), (2, 4), (3, 4), (1, 5)):
+        forest = Forest.build(
+            train, distance, n_trees=5, leaf_size=12, split=split, seed=seed, threads=threads
+        )
+        path = tmp_path / f"{threads}-{seed}"
+        forest.save(path)
+        hashes.append(sha256(path))
+    assert hashes[0] == hashes[1] == hashes[2] != hashes[3]
+
+
+def test_another_process_gets_the_same_answers(
+    small: Callable[..., Forest], distance: str, tmp_path: Path
+) -> None:
+    """A saved index opened elsewhere answers as the one that was saved, and saves the same bytes again."""
+    forest, queries = small(), make_vectors(distance, 20, 20, 2)
+    forest.save(tmp_path / "index")
+    np.save(tmp_path / "queries.npy", queries)
+    code = """
+import sys
+import numpy as np
+from ann_bench.engine import Forest
+folder = sys.argv[1]
+forest = Forest.open(folder + "/index")
+ids, distances = forest.query(np.load(folder + "/queries.npy"), 7)
+np.savez(folder + "/answers.npz", ids=ids, distances=distances)
+forest.save(folder + "/again")
+print(forest.info())
+"""
+    assert run_python(code, tmp_path).strip() == str(forest.info())
+    ids, distances = forest.query(queries, 7)
+    with np.load(tmp_path / "answers.npz") as answers:
+        np.testing.assert_array_equal(answers["ids"], ids)
+        np.testing.assert_array_equal(answers["distances"], distances)
+    assert sha256(tmp_path / "again") == sha256(tmp_path / "index")
+    assert (tmp_path / "index").stat().st_size == forest.size_bytes
+
+
+def test_saving_over_an_open_file_leaves_its_readers_alone(tmp_path: Path) -> None:
+    """A new index in the old one's place does not change what is open, and no temporary file stays."""
+    path = tmp_path / "index"
+    old, new = make_vectors("euclidean", 300, 8, 1), make_vectors("euclidean", 50, 8, 2)
+    Forest.build(old, n_trees=2).save(path)
+    opened = Forest.open(path)
+    Forest.build(new, n_trees=2).save(path)
+    assert len(opened) == 300
+    np.testing.assert_array_equal(opened.query(old, 1)[0][:, 0], np.arange(300))
+    assert len(Forest.open(path)) == 50
+    opened.save(path)
+    assert len(Forest.open(path)) == 300
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_is_mapped_and_not_read(tmp_path: Path) -> None:
+    """Opening maps the file's pages, shared and read-only, and letting the index go lets go of them."""
+    path = tmp_path / "index"
+    Forest.build(make_vectors("euclidean", 20_000, 64, 1), n_trees=1).save(path)
+    forest = Forest.open(path)
+    maps = Path("/proc/self/maps").read_text()
+    line = next(line for line in maps.splitlines() if line.endswith(str(path)))
+    assert line.split()[1] == "r--s"
+    del forest
+    assert str(path) not in Path("/proc/self/maps").read_text()
+
+
+def test_files_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
+    """A missing file, a folder, another kind of file and another version are told apart."""
+    with pytest.raises(FileNotFoundError, match="nothing"):
+        Forest.open(tmp_path / "nothing")
+    with pytest.raises(DamagedIndexError, match="not a regular file"):
+        Forest.open(tmp_path)
+    with pytest.raises(FileNotFoundError):
+        Forest.build([[1.0]], n_trees=1).save(tmp_path / "no" / "folder")
+    path = tmp_path / "index"
+    path.write_bytes(b"")
+    with pytest.raises(DamagedIndexError, match="too short to be an index: 0 bytes"):
+        Forest.open(path)
+    path.write_bytes(b"text" * 100)
+    with pytest.raises(DamagedIndexError, match="not an index of ann_bench"):
+        Forest.open(path)
+    Forest.build([[1.0]], n_trees=1).save(path)
+    newer = bytearray(path.read_bytes())
+    newer[8] = 2
+    path.write_bytes(newer)
+    with pytest.raises(
+        DamagedIndexError, match="file version 2; this build reads version 1: build the index again"
+    ):
+        Forest.open(path)
+    assert issubclass(DamagedIndexError, ValueError)
+
+
+def test_every_header_byte_is_guarded(small: Callable[..., Forest], tmp_path: Path) -> None:
+    """A change of any byte of the header is noticed when the file is opened."""
+    path = tmp_path / "index"
+    small().save(path)
+    whole = path.read_bytes()
+    for at in range(HEADER_BYTES):
+        damaged = bytearray(whole)
+        damaged[at] ^= 0x41
+        path.write_bytes(damaged)
+        with pytest.raises(DamagedIndexError):
+            Forest.open(path)
+
+
+def test_a_cut_off_file_is_refused(small: Callable[..., Forest], tmp_path: Path) -> None:
+    """A file that lost its end, or got one too many, is refused with both sizes."""
+    path = tmp_path / "index"
+    small().save(path)
+    whole = path.read_bytes()
+    for size in [*range(0, len(whole), len(whole) // 40), len(whole) - 1]:
+        path.write_bytes(whole[:size])
+        with pytest.raises(DamagedIndexError):
+            Forest.open(path)
+    path.write_bytes(whole + b"\0")
+    with pytest.raises(
+        DamagedIndexError, match=f"{len(whole) + 1} bytes, but the header tells of {len(whole)}"
+    ):
+        Forest.open(path)
+
+
+def test_damage_in_the_body_never_crashes(small: Callable[..., Forest], tmp_path: Path) -> None:
+    """Files with random bytes changed behind the header open, and give some answer or DamagedIndexError."""
+    path = tmp_path / "index"
+    small(n=120, dimension=10).save(path)
+    whole = np.frombuffer(path.read_bytes(), dtype=np.uint8)
+    rng = np.random.default_rng(8)
+    files = []
+    for trial in range(60):
+        damaged = whole.copy()
+        at = rng.integers(HEADER_BYTES, len(whole), size=1 << rng.integers(0, 12))
+        damaged[at] = rng.integers(0, 256, size=len(at))
+        files.append(tmp_path / f"damaged-{trial}")
+        files[-1].write_bytes(damaged.tobytes())
+    assert int(run_python(OPEN_AND_SEARCH, *files)) == len(files)
+
+
+@settings(max_examples=100, deadline=None)
+@given(junk=st.binary(max_size=600), keep=st.integers(0, HEADER_BYTES))
+def test_no_junk_is_taken_for_an_index(
+    junk: bytes, keep: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Bytes that `save` did not write, even behind the beginning of a real header, are refused."""
+    folder = tmp_path_factory.getbasetemp()
+    whole = folder / "whole"
+    if not whole.exists():
+        Forest.build([[1.0], [2.0]], n_trees=1).save(whole)
+    path = folder / "junk"
+    content = whole.read_bytes()[:keep] + junk
+    path.write_bytes(content)
+    if content != whole.read_bytes():
+        with pytest.raises(DamagedIndexError):
+            Forest.open(path)
