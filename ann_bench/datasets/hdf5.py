@@ -1,0 +1,225 @@
+"""Reads datasets in ann-benchmarks' HDF5 layout as they are: old files, any number type, strings or bytes."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from ann_bench.distances import DISTANCES
+from ann_bench.errors import DatasetError
+
+# What other writers (VIBE) call our distances. Only ids are taken from a file, and those are checked:
+# "normalized" is 1 - <x, y> of rows of length 1, which is what 1 - cos is for them.
+_SYNONYMS = {"cosine": "angular", "normalized": "angular", "ip": "dot"}
+_ARRAYS = {"train": "biuf", "test": "biuf", "neighbors": "iu"}
+_KINDS = {"biuf": "booleans, integers and floats", "iu": "integers"}
+_BLOCK_BYTES = 1 << 26
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a file holds.
+
+    Attributes
+    ----------
+    distance
+        One of `distances.DISTANCES`.
+    train, test
+        Shapes (n, d) and (q, d), C-contiguous float32, or bool for hamming; finite.
+    neighbors
+        Shape (q, K) int32: distinct ids, all of them rows of the file (not only of what was read of `train`).
+    stored_distances
+        Shape (q, K), as the file has them; None where it has none.
+    rows
+        Rows of `train` in the file.
+    attributes
+        The file's attributes and the types it stores, for provenance.
+    """
+
+    distance: str
+    train: npt.NDArray[np.generic]
+    test: npt.NDArray[np.generic]
+    neighbors: npt.NDArray[np.int32]
+    stored_distances: npt.NDArray[np.float64] | None
+    rows: int
+    attributes: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file says about itself, without its vectors having been read."""
+
+    distance: str
+    rows: int
+    dimension: int
+    queries: int
+    neighbors: int
+    attributes: dict[str, Any]
+
+
+def read_header(path: Path) -> Header:
+    """Return the header of the dataset in `path`; raise `DatasetError` where it is none."""
+    with _opened(path) as file:
+        return _header(path, file)
+
+
+def read(path: Path, rows: int | None = None) -> Contents:
+    """Return the dataset in `path`, of `train` the first `rows` rows only.
+
+    Raises
+    ------
+    DatasetError
+        The file is no HDF5 file, is damaged, lacks something, or holds numbers that make no sense; one line
+        that names the file and the numbers.
+    """
+    with _opened(path) as file:
+        header = _header(path, file)
+        packed = header.attributes.get("point_type") == "binary"
+        bits = header.dimension if packed else None
+        hamming = header.distance == "hamming"
+        neighbors = file["neighbors"][...]
+        _check_neighbors(path, neighbors, header.rows)
+        stored = file["distances"][...].astype(np.float64) if "distances" in file else None
+        if stored is not None and stored.shape != neighbors.shape:
+            raise DatasetError(
+                f"{path}: `distances` has shape {stored.shape}, `neighbors` {neighbors.shape}; they are equal"
+            )
+        return Contents(
+            distance=header.distance,
+            train=_vectors(path, file["train"], hamming, bits, rows),
+            test=_vectors(path, file["test"], hamming, bits, None),
+            neighbors=neighbors.astype(np.int32),
+            stored_distances=stored,
+            rows=header.rows,
+            attributes=header.attributes,
+        )
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[h5py.File]:
+    """Open `path`; whatever HDF5 says about it, then or while it is read, becomes a `DatasetError`."""
+    try:
+        with h5py.File(path, "r") as file:
+            yield file
+    except OSError as error:
+        size = f"{path.stat().st_size:,} bytes" if path.is_file() else "no such file"
+        if not path.is_file() or not h5py.is_hdf5(path):
+            reason = f"is no HDF5 file ({size})"
+        elif "truncated" in str(error):
+            reason = f"is cut off after {size}"
+        else:
+            reason = f"is damaged ({size}): {str(error).splitlines()[0]}"
+        raise DatasetError(f"{path}: {reason}; get it again, or name another file") from error
+
+
+def _text(value: Any) -> Any:
+    """Return an attribute as a plain Python value."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", errors="replace")
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+
+
+def _header(path: Path, file: h5py.File) -> Header:
+    attributes = {key: _text(value) for key, value in file.attrs.items()}
+    distance = attributes.get("distance")
+    if attributes.get("type") == "sparse" or distance == "jaccard" or "size_train" in file:
+        raise DatasetError(f"{path}: sparse sets and jaccard are not supported yet; dense sets are")
+    if distance is None:
+        raise DatasetError(f"{path}: has no attribute `distance`; it is one of {', '.join(DISTANCES)}")
+    ours = _SYNONYMS.get(distance, distance)
+    if ours not in DISTANCES:
+        allowed = ", ".join((*DISTANCES, *_SYNONYMS))
+        raise DatasetError(f"{path}: attribute `distance` is {distance!r}; it is one of {allowed}")
+    missing = [key for key in _ARRAYS if not isinstance(file.get(key), h5py.Dataset)]
+    if missing:
+        has = ", ".join(sorted(file)) or "nothing"
+        raise DatasetError(f"{path}: lacks {', '.join(missing)}; it has {has}")
+    for key, kinds in _ARRAYS.items():
+        shape, dtype = file[key].shape, file[key].dtype
+        if len(shape) != 2 or 0 in shape:
+            raise DatasetError(f"{path}: `{key}` has shape {shape}; it has two dimensions, neither of them 0")
+        if dtype.kind not in kinds:
+            raise DatasetError(f"{path}: `{key}` holds {dtype}; allowed are {_KINDS[kinds]}")
+    rows, width = file["train"].shape
+    queries, k = file["neighbors"].shape
+    if file["test"].shape != (queries, width):
+        raise DatasetError(
+            f"{path}: `test` has shape {file['test'].shape}; `train` has {width:,} components and "
+            f"`neighbors` {queries:,} rows, so it must be {(queries, width)}"
+        )
+    dimension = width
+    if attributes.get("point_type") == "binary":
+        dimension = int(attributes.get("dimension", 8 * width))
+        if not 8 * (width - 1) < dimension <= 8 * width or file["train"].dtype != np.uint8:
+            raise DatasetError(
+                f"{path}: `dimension` is {dimension}, `train` has {width} {file['train'].dtype} a row; "
+                'with point_type "binary" it has one uint8 for every eight bits'
+            )
+    stored_as = {key: str(file[key].dtype) for key in file if isinstance(file[key], h5py.Dataset)}
+    return Header(
+        distance=ours,
+        rows=rows,
+        dimension=dimension,
+        queries=queries,
+        neighbors=k,
+        attributes={**attributes, "stored_as": stored_as},
+    )
+
+
+def _check_neighbors(path: Path, neighbors: npt.NDArray[Any], rows: int) -> None:
+    outside = (neighbors < 0) | (neighbors >= rows)
+    if outside.any():
+        query = int(outside.any(axis=1).argmax())
+        raise DatasetError(
+            f"{path}: `neighbors` has {int(outside.sum()):,} ids that are not in 0 to {rows - 1:,}, "
+            f"the first is {neighbors[query][outside[query]][0]} of query {query}"
+        )
+    ordered = np.sort(neighbors, axis=1)
+    repeated = (ordered[:, 1:] == ordered[:, :-1]).any(axis=1)
+    if repeated.any():
+        raise DatasetError(
+            f"{path}: `neighbors` repeats an id in {int(repeated.sum()):,} of {len(neighbors):,} queries, "
+            f"the first is query {int(repeated.argmax())}"
+        )
+
+
+def _vectors(
+    path: Path, source: h5py.Dataset, hamming: bool, packed_bits: int | None, rows: int | None
+) -> npt.NDArray[np.generic]:
+    """Return the first `rows` rows, cast once, block by block: one whole copy and one block are in memory."""
+    n = len(source) if rows is None else min(rows, len(source))
+    out = np.empty((n, packed_bits or source.shape[1]), dtype=bool if hamming else np.float32)
+    block = max(1, _BLOCK_BYTES // (source.shape[1] * source.dtype.itemsize))
+    if source.chunks:  # whole chunks, so that none is decompressed twice
+        block = -(-block // source.chunks[0]) * source.chunks[0]
+    key = source.name.lstrip("/")
+    for first in range(0, n, block):
+        values = source[first : min(first + block, n)]
+        target = out[first : first + block]
+        if packed_bits:
+            target[...] = np.unpackbits(values, axis=1, count=packed_bits)
+        elif hamming:
+            _check(path, key, first, values, (values == 0) | (values == 1), "neither 0 nor 1")
+            target[...] = values
+        else:
+            with np.errstate(over="ignore"):
+                target[...] = values
+            if values.dtype.kind == "f":
+                _check(path, key, first, values, np.isfinite(target), "not finite as float32")
+    return out
+
+
+def _check(
+    path: Path, key: str, first: int, values: npt.NDArray[Any], good: npt.NDArray[np.bool_], fault: str
+) -> None:
+    if not good.all():
+        row, column = np.argwhere(~good)[0]
+        raise DatasetError(
+            f"{path}: `{key}` has {int((~good).sum()):,} values in rows from {first:,} that are {fault}; "
+            f"the first is {values[row, column]} in row {first + row:,}, column {column}"
+        )

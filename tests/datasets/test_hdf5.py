@@ -1,0 +1,214 @@
+"""Reading files in ann-benchmarks' layout, old and damaged ones too."""
+
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+from ann_bench.datasets import hdf5
+from ann_bench.distances import DISTANCES
+from ann_bench.errors import DatasetError
+from tests.datasets.files import vectors, write
+
+
+@pytest.mark.parametrize("distance", DISTANCES)
+def test_a_file_is_read_as_it_is(tmp_path: Path, distance: str) -> None:
+    """Vectors come back C-contiguous, float32 or bool, unchanged; ids as int32."""
+    train, test = vectors(distance)
+    contents = hdf5.read(write(tmp_path / "a.hdf5", distance))
+    assert contents.distance == distance
+    assert contents.train.dtype == (bool if distance == "hamming" else np.float32)
+    assert contents.train.flags.c_contiguous
+    assert np.array_equal(contents.train, train)
+    assert np.array_equal(contents.test, test)
+    assert contents.neighbors.dtype == np.int32
+    assert contents.rows == 200
+
+
+def test_an_old_file_needs_nothing_but_a_distance(tmp_path: Path) -> None:
+    """`type`, `dimension`, `point_type` and `distances` may be missing, and the attribute may be bytes."""
+    attributes = {"distance": np.bytes_(b"angular")}
+    contents = hdf5.read(write(tmp_path / "a.hdf5", "angular", attributes=attributes, distances=None))
+    assert contents.distance == "angular"
+    assert contents.stored_distances is None
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "uint8", "int8", "int16", "int64"])
+def test_any_number_type_is_cast_to_float32_once(tmp_path: Path, dtype: str) -> None:
+    """Whatever the file stores, the vectors are its values as float32."""
+    train, test = ((np.clip(part, -2, 2) * 30 + 100).astype(dtype) for part in vectors("euclidean"))
+    path = write(tmp_path / "a.hdf5", train=train, test=test, neighbors=np.zeros((30, 1), dtype=np.int64))
+    contents = hdf5.read(path)
+    assert np.array_equal(contents.train, train.astype(np.float32))
+    assert contents.test.dtype == np.float32
+    assert contents.attributes["stored_as"]["train"] == dtype
+
+
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "int64", "float32"])
+def test_bits_may_be_stored_as_any_zeros_and_ones(tmp_path: Path, dtype: str) -> None:
+    """Booleans and numbers 0 and 1 are the same bits."""
+    train, test = vectors("hamming")
+    path = write(tmp_path / "a.hdf5", "hamming", train=train.astype(dtype), test=test.astype(dtype))
+    assert np.array_equal(hdf5.read(path).train, train)
+
+
+def test_packed_bits_are_unpacked(tmp_path: Path) -> None:
+    """VIBE's `binary` points, eight bits a byte, become booleans, as many as `dimension` says."""
+    train, test = vectors("hamming")
+    packed = {"train": np.packbits(train, axis=1), "test": np.packbits(test, axis=1)}
+    attributes = {"distance": "hamming", "point_type": "binary", "dimension": 12}
+    neighbors = np.zeros((30, 1), dtype=int)
+    contents = hdf5.read(
+        write(tmp_path / "a.hdf5", "hamming", attributes=attributes, neighbors=neighbors, **packed)
+    )
+    assert np.array_equal(contents.train, train)
+    assert hdf5.read_header(tmp_path / "a.hdf5").dimension == 12
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"), [("cosine", "angular"), ("normalized", "angular"), ("ip", "dot")]
+)
+def test_other_names_of_our_distances_are_understood(tmp_path: Path, theirs: str, ours: str) -> None:
+    """VIBE's names for angular and dot are read as these."""
+    assert hdf5.read(write(tmp_path / "a.hdf5", ours, attributes={"distance": theirs})).distance == ours
+
+
+def test_the_name_of_a_file_does_not_matter(tmp_path: Path) -> None:
+    """lastfm-64-dot is called dot, has 65 components and an angular distance: the attribute holds."""
+    path = write(tmp_path / "lastfm-64-dot.hdf5", "angular")
+    assert hdf5.read(path).distance == "angular"
+
+
+def test_blocks_do_not_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compressed chunks read a few rows at a time give the same vectors."""
+    train, _ = vectors("euclidean")
+    path = write(tmp_path / "a.hdf5", train=None)
+    with h5py.File(path, "r+") as file:
+        file.create_dataset("train", data=train, chunks=(7, 12), compression="gzip")
+    monkeypatch.setattr(hdf5, "_BLOCK_BYTES", 500)
+    assert np.array_equal(hdf5.read(path).train, train)
+    assert np.array_equal(hdf5.read(path, rows=33).train, train[:33])
+
+
+def _with(array: Any, index: Any, value: Any) -> Any:
+    array = array.copy()
+    array[index] = value
+    return array
+
+
+TRAIN, TEST = vectors("euclidean")
+IDS = np.tile(np.arange(20), (30, 1))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"train": None}, "lacks train; it has distances, neighbors, test"),
+        ({"neighbors": None, "distances": None}, "lacks neighbors; it has test, train"),
+        (
+            {"attributes": {}},
+            "has no attribute `distance`; it is one of euclidean, angular, dot, hamming, manhattan",
+        ),
+        (
+            {"attributes": {"distance": "chebyshev"}},
+            "attribute `distance` is 'chebyshev'; it is one of euclidean,",
+        ),
+        (
+            {"attributes": {"distance": "jaccard"}},
+            "sparse sets and jaccard are not supported yet; dense sets are",
+        ),
+        (
+            {"attributes": {"distance": "euclidean", "type": b"sparse"}},
+            "sparse sets and jaccard are not supported",
+        ),
+        ({"train": TRAIN[:, 0]}, r"`train` has shape \(200,\); it has two dimensions, neither of them 0"),
+        ({"test": TEST[:0]}, r"`test` has shape \(0, 12\); it has two dimensions, neither of them 0"),
+        (
+            {"train": TRAIN.astype(complex)},
+            "`train` holds complex128; allowed are booleans, integers and floats",
+        ),
+        ({"neighbors": IDS.astype(float)}, "`neighbors` holds float64; allowed are integers"),
+        ({"test": TEST[:, :5]}, r"`test` has shape \(30, 5\); `train` has 12 components"),
+        ({"neighbors": IDS[:29]}, r"`neighbors` 29 rows, so it must be \(29, 12\)"),
+        (
+            {"neighbors": IDS, "distances": IDS[:, :3]},
+            r"`distances` has shape \(30, 3\), `neighbors` \(30, 20\)",
+        ),
+        (
+            {"neighbors": _with(IDS, (4, 2), 200)},
+            "1 ids that are not in 0 to 199, the first is 200 of query 4",
+        ),
+        ({"neighbors": _with(IDS, (4, 2), -1)}, "1 ids that are not in 0 to 199, the first is -1 of query 4"),
+        (
+            {"neighbors": _with(IDS, (6, 1), 0)},
+            "`neighbors` repeats an id in 1 of 30 queries, the first is query 6",
+        ),
+        (
+            {"train": _with(TRAIN, (150, 3), np.nan)},
+            "`train` has 1 values .* not finite.* nan in row 150, column 3",
+        ),
+        ({"test": _with(TEST, (1, 2), np.inf)}, "`test` has 1 values .* not finite.* inf in row 1, column 2"),
+        ({"train": TRAIN.astype(float) * 1e50}, r"`train` has 2,400 values .* not finite as float32"),
+        (
+            {"attributes": {"distance": "hamming"}},
+            "`train` has 2,400 values .* neither 0 nor 1; the first is",
+        ),
+        (
+            {"attributes": {"distance": "hamming", "point_type": "binary", "dimension": 12}},
+            "`dimension` is 12, `train` has 12 float32 a row",
+        ),
+    ],
+)
+def test_what_makes_no_sense_is_refused_in_one_line(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    """Each fault gives one line that begins with the file and names what is wrong, with the numbers."""
+    changes.setdefault("neighbors", IDS)
+    changes.setdefault("distances", IDS)
+    path = write(tmp_path / "a.hdf5", **changes)
+    with pytest.raises(DatasetError, match=message) as caught:
+        hdf5.read(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_sparse_file_of_ann_benchmarks_is_named_as_such(tmp_path: Path) -> None:
+    """Flat arrays with lengths beside them are recognised even without the attribute `type`."""
+    with h5py.File(tmp_path / "kosarak-jaccard.hdf5", "w") as file:
+        file.attrs["distance"] = "jaccard"
+        file["train"], file["size_train"] = np.arange(9), np.array([4, 5])
+    with pytest.raises(DatasetError, match="sparse sets and jaccard are not supported yet"):
+        hdf5.read(tmp_path / "kosarak-jaccard.hdf5")
+
+
+def test_a_file_that_is_no_hdf5_is_refused(tmp_path: Path) -> None:
+    """An error page saved as NAME.hdf5 is called what it is."""
+    path = tmp_path / "a.hdf5"
+    path.write_text("<html>403 Forbidden</html>")
+    with pytest.raises(DatasetError, match=r"a.hdf5: is no HDF5 file \(26 bytes\); get it again"):
+        hdf5.read(path)
+
+
+@pytest.mark.parametrize("share", [0.3, 0.9, 0.99])
+def test_a_file_that_was_cut_off_is_refused(tmp_path: Path, share: float) -> None:
+    """What an interrupted transfer leaves is called cut off, with its size."""
+    path = write(tmp_path / "a.hdf5")
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(len(whole) * share)])
+    with pytest.raises(DatasetError, match=rf"a.hdf5: is cut off after {int(len(whole) * share):,} bytes"):
+        hdf5.read(path)
+
+
+def test_a_file_whose_data_is_damaged_is_refused(tmp_path: Path) -> None:
+    """Bytes overwritten inside compressed vectors are noticed."""
+    path = write(tmp_path / "a.hdf5", train=None)
+    with h5py.File(path, "r+") as file:
+        file.create_dataset("train", data=TRAIN, chunks=(50, 12), compression="gzip", fletcher32=True)
+        start = file["train"].id.get_chunk_info(1).byte_offset
+    content = bytearray(path.read_bytes())
+    content[start + 100 : start + 200] = bytes(100)
+    path.write_bytes(content)
+    with pytest.raises(DatasetError, match=r"a\.hdf5: is damaged"):
+        hdf5.read(path)
