@@ -38,18 +38,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "the speed at recall 0.8, 0.9, 0.95 and 0.99. Of a setting measured several times the newest counts."
     )
     parser.epilog = f"""\
-metrics (-x, -y): recall, id_recall, qps, latency_p99_us, build_s, index_bytes and all else that
-`results show` prints; ann-benchmarks' names are understood too:
-  {", ".join(ALIASES)}
+metrics (-x, -y): recall, id_recall, qps, latency_p99_us, build_s, index_bytes and all else that `results
+show` prints; ann-benchmarks' names are understood too: {", ".join(ALIASES)}.
 
-scales (-X, -Y): auto stretches recall near 1 and takes logarithms of speeds, times and sizes;
-others are linear, log, symlog, logit, and aN with a number N: 1-(1-x)^(1/N)
+scales (-X, -Y): auto stretches recall near 1 and takes logarithms of speeds, times and sizes; or linear, log,
+symlog, logit, or aN with a number N: 1-(1-x)^(1/N).
 
 examples:
-  plot.py                                          every dataset in results/, into results/DATASET-kK.png
-  plot.py --dataset glove-100-angular-25k -o glove.pdf -o glove.png --width column
-  plot.py --algorithm 'faiss-*' --algorithm hnswlib -y latency_p99_us --raw
-  plot.py --algorithm engine-forest --series label         what `run.py --label` named, side by side"""
+  plot.py                                       a picture per dataset
+  plot.py --dataset glove-100-angular-25k -o glove.pdf -o glove.png
+  plot.py --algorithm 'faiss-*' -y latency_p99_us --raw
+  plot.py --series label                        what `run.py --label` named"""
     what = parser.add_argument_group("what to draw")
     what.add_argument(
         "--dataset",

@@ -1,0 +1,54 @@
+"""Types of arguments that several commands share."""
+
+import argparse
+import re
+from collections.abc import Callable
+
+_UNITS = {"": 1, "b": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
+
+
+def integer(low: int, high: int | None = None) -> Callable[[str], int]:
+    """Return an argument type for integers from `low` to `high`."""
+    allowed = f"an integer >= {low}" if high is None else f"an integer from {low} to {high}"
+
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = low - 1
+        if value < low or (high is not None and value > high):
+            raise argparse.ArgumentTypeError(f"got {text!r}; it is {allowed}")
+        return value
+
+    return parse
+
+
+def seconds(text: str) -> float:
+    """Return `90`, `90s`, `15m` or `2h` as seconds."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text.strip())
+    value = float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]] if found else 0.0
+    if value <= 0:
+        raise argparse.ArgumentTypeError(f"got {text!r}; it is a time such as 90, 90s, 15m or 2h")
+    return value
+
+
+def byte_count(text: str) -> int:
+    """Return `500M`, `2G`, `2GB` or `2GiB` as bytes (units are powers of 1024)."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?", text.strip().lower())
+    value = int(float(found[1]) * _UNITS[found[2]]) if found else 0
+    if value <= 0:
+        raise argparse.ArgumentTypeError(f"got {text!r}; it is a size such as 500M or 2G")
+    return value
+
+
+def cpu_list(text: str) -> tuple[int, ...]:
+    """Return `0,2-4` as (0, 2, 3, 4)."""
+    cpus: list[int] = []
+    for part in text.split(","):
+        found = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)
+        if not found or (found[2] and int(found[2]) < int(found[1])):
+            raise argparse.ArgumentTypeError(f"got {text!r}; it is a list of cores such as 1 or 0,2-4")
+        cpus += range(int(found[1]), int(found[2] or found[1]) + 1)
+    if len(set(cpus)) < len(cpus):
+        raise argparse.ArgumentTypeError(f"got {text!r}; a core is named twice")
+    return tuple(cpus)

@@ -1,0 +1,255 @@
+"""`run.py`: measure algorithms on a dataset."""
+
+import argparse
+import os
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ann_bench.cli.arguments import byte_count, cpu_list, integer, seconds
+
+if TYPE_CHECKING:
+    from ann_bench.config import Algorithm
+    from ann_bench.runner.plan import Plan, Request
+
+HELP = "measure algorithms on a dataset"
+DEFAULT_DATASET = "glove-100-angular-25k"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of `run.py`; those that ann-benchmarks has mean the same here."""
+    parser.description = (
+        "Measure recall and speed of algorithms on a dataset. Every setting becomes one file in the "
+        "results folder; what is measured already is not measured again."
+    )
+    parser.epilog = """\
+examples:
+  run.py                                       all that is installed, minutes
+  run.py --algorithm 'faiss-*' --algorithm annoy --preset default
+  run.py --dataset fashion-mnist-784-euclidean --dry-run
+  run.py --batch                               one call, every core
+
+exit status: 0 all was measured; 1 something failed or could not be measured; 2 usage; 130 interrupted"""
+    what = parser.add_argument_group("what to measure")
+    what.add_argument(
+        "--dataset",
+        default=DEFAULT_DATASET,
+        metavar="NAME",
+        help="a dataset of the catalogue or an .hdf5 file (default: %(default)s)",
+    )
+    what.add_argument(
+        "--algorithm",
+        action="append",
+        metavar="GLOB",
+        help="algorithms by name, * and ? allowed; may be repeated (default: all that are installed)",
+    )
+    what.add_argument(
+        "--preset",
+        choices=("quick", "default", "full"),
+        default="quick",
+        help="how large the parameter grids are (default: %(default)s)",
+    )
+    what.add_argument(
+        "-k",
+        "--count",
+        type=integer(1),
+        default=10,
+        metavar="K",
+        help="neighbours to ask for (default: %(default)s)",
+    )
+    what.add_argument(
+        "--batch",
+        action="store_true",
+        help="all queries in one call, on all cores of --cpus, instead of one by one on one core",
+    )
+    what.add_argument("--queries", type=integer(1), metavar="N", help="only the first N queries")
+    what.add_argument(
+        "--subset", type=integer(1), metavar="N", help="only the first N rows; exact answers are recomputed"
+    )
+    what.add_argument(
+        "--label",
+        default="",
+        metavar="TEXT",
+        help="a name for this state of things; measured beside others, drawn with plot.py --series label",
+    )
+    what.add_argument(
+        "--force", action="store_true", help="measure again what is measured already; the older files stay"
+    )
+    what.add_argument("--retry-failed", action="store_true", help="measure again what failed before")
+    how = parser.add_argument_group("how to measure")
+    how.add_argument(
+        "--runs",
+        type=integer(1),
+        default=6,
+        metavar="N",
+        help="rounds: passes over the queries (default: %(default)s)",
+    )
+    how.add_argument(
+        "--seed",
+        type=integer(0),
+        default=1,
+        metavar="N",
+        help="seed of builds and of the order of things (default: %(default)s)",
+    )
+    how.add_argument(
+        "--timeout",
+        type=seconds,
+        metavar="TIME",
+        help="end a build, or a round, after this long, such as 90s, 15m, 2h (default: the preset's limits)",
+    )
+    how.add_argument(
+        "--cpus",
+        type=cpu_list,
+        metavar="LIST",
+        help="cores that libraries may use, such as 1 or 0,2-4 (default: the last one; with --batch all)",
+    )
+    how.add_argument(
+        "--parallelism",
+        type=integer(1),
+        default=1,
+        metavar="N",
+        help="measure N indexes at a time, each on its own core; they disturb each other (default: 1)",
+    )
+    how.add_argument(
+        "--memory-limit",
+        type=byte_count,
+        metavar="SIZE",
+        help="resident memory a worker may use, such as 4G (default: 80%% of what is free)",
+    )
+    where = parser.add_argument_group("where things are")
+    where.add_argument(
+        "--results",
+        type=Path,
+        default=Path("results"),
+        metavar="DIR",
+        help="folder of the results files (default: %(default)s)",
+    )
+    where.add_argument(
+        "--definitions",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="more algorithms, from a folder with algorithms.yaml, wrappers/ and install/; may be repeated",
+    )
+    where.add_argument("--offline", action="store_true", help="download nothing")
+    parser.add_argument(
+        "--plot", action="store_true", help="draw the curves and print the table when done, as plot.py does"
+    )
+    instead = parser.add_argument_group("instead of measuring")
+    instead.add_argument(
+        "--dry-run", action="store_true", help="tell what would run, how many and how long, and stop"
+    )
+    instead.add_argument("--list-algorithms", action="store_true", help="list the algorithms' names and stop")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Run the sweep that the arguments ask for; return the exit code."""
+    from ann_bench import config
+    from ann_bench.cli import sweep_display as display
+    from ann_bench.datasets import load_dataset
+    from ann_bench.runner.plan import make_plan
+    from ann_bench.runner.sweep import run_sweep
+
+    algorithms = config.load_algorithms(args.definitions)
+    if args.list_algorithms:
+        print("\n".join(sorted(algorithms)))
+        return 0
+    chosen = list(config.select(algorithms, args.algorithm or ()).values())
+    cpus = _cpus(args)
+    dataset = load_dataset(
+        args.dataset,
+        k=args.count,
+        queries=args.queries,
+        subset=args.subset,
+        offline=args.offline,
+        progress=True,
+    )
+    request = _request(args, dataset, chosen, cpus)
+    plan = make_plan(request)
+    display.show_plan(request, plan)
+    if args.dry_run:
+        display.show_dry_run(request, plan)
+        return 0
+    wanted_but_left_out = _named(plan, args.algorithm)
+    with display.Display(request, plan) as observer:
+        outcome = run_sweep(request, plan, observer)
+    display.show_outcome(request, plan, outcome)
+    if outcome.interrupted:
+        return 130
+    if args.plot and any(record["status"] == "ok" for record in (*outcome.records, *plan.done)):
+        _draw(request)
+    unsound = any(
+        record["status"] == "failed" or record["problems"] for record in (*outcome.records, *plan.done)
+    )
+    return 1 if unsound or wanted_but_left_out or not (outcome.records or plan.done) else 0
+
+
+def _request(
+    args: argparse.Namespace, dataset: "object", chosen: "list[Algorithm]", cpus: tuple[int, ...]
+) -> "Request":
+    from ann_bench.datasets import Dataset
+    from ann_bench.runner.plan import Request
+
+    assert isinstance(dataset, Dataset)
+    return Request(
+        dataset=dataset,
+        algorithms=chosen,
+        results=args.results,
+        preset=args.preset,
+        k=args.count,
+        batch=args.batch,
+        rounds=args.runs,
+        seed=args.seed,
+        label=args.label,
+        cpus=cpus,
+        parallelism=args.parallelism,
+        memory_limit_bytes=args.memory_limit,
+        timeout_s=args.timeout,
+        force=args.force,
+        retry_failed=args.retry_failed,
+        definitions=tuple(args.definitions),
+    )
+
+
+def _draw(request: "Request") -> None:
+    """Draw the dataset that was measured, as plot.py would."""
+    from ann_bench.cli import plot
+
+    parser = argparse.ArgumentParser()
+    plot.add_arguments(parser)
+    words = ["--dataset", request.dataset.name, "--count", str(request.k), "--results", str(request.results)]
+    plot.main(parser.parse_args([*words, "--batch"] if request.batch else words))
+
+
+def _cpus(args: argparse.Namespace) -> tuple[int, ...]:
+    """Return the cores for workers: those asked for, else the last, so that the harness has the first."""
+    from ann_bench.errors import UsageError
+
+    try:
+        here = sorted(os.sched_getaffinity(0))
+    except AttributeError:  # not Linux
+        here = list(range(os.cpu_count() or 1))
+    if args.batch and args.parallelism > 1:
+        raise UsageError(
+            f"--parallelism: got {args.parallelism} with --batch, which uses all cores: leave out one of them"
+        )
+    if args.cpus is None:
+        if args.parallelism > len(here):
+            raise UsageError(
+                f"--parallelism: got {args.parallelism}; this machine lets us use {len(here)} cores"
+            )
+        return tuple(here if args.batch else here[-args.parallelism :])
+    if unknown := sorted(set(args.cpus) - set(here)):
+        raise UsageError(f"--cpus: got {unknown[0]}; this machine lets us use {', '.join(map(str, here))}")
+    if not args.batch and len(args.cpus) < args.parallelism:
+        raise UsageError(
+            f"--cpus: got {len(args.cpus)} cores; --parallelism {args.parallelism} needs as many"
+        )
+    return tuple(args.cpus)
+
+
+def _named(plan: "Plan", patterns: list[str] | None) -> list[str]:
+    """Return the names of algorithms that were asked for one by one and cannot be measured."""
+    names = [pattern for pattern in patterns or () if not any(sign in pattern for sign in "*?[")]
+    return [left.name for left in plan.left_out if any(fnmatchcase(left.name, name) for name in names)]

@@ -1,0 +1,288 @@
+"""One launch: a supervised worker process, from its start to its end, seen from the harness."""
+
+import contextlib
+import json
+import os
+import select
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ann_bench.paths import PACKAGE
+from ann_bench.runner.cgroup import MemoryGroup
+
+# What libraries read to learn how many threads to start; each gets the number that the harness decided on.
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "GOTO_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "BLIS_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "NUMEXPR_MAX_THREADS",
+    "NUMBA_NUM_THREADS",
+    "TBB_NUM_THREADS",
+    "RAYON_NUM_THREADS",
+)
+_PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "ANN_BENCH_ISA")
+
+
+class WorkerFailure(Exception):  # noqa: N818 - an outcome that is recorded, not an error of ours
+    """A worker could not do what it was asked for."""
+
+    def __init__(self, kind: str, stage: str, text: str, *, alive: bool, traceback: str = "") -> None:
+        super().__init__(text)
+        self.kind = kind
+        self.stage = stage
+        self.text = text
+        self.traceback = traceback
+        self.alive = alive
+        """Whether the worker can be asked for something else."""
+
+
+class Stopped(Exception):  # noqa: N818
+    """The sweep was interrupted."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a worker is to run: interpreter, wrapper, vectors, limits."""
+
+    python: Path
+    wrapper_path: Path
+    wrapper_class: str
+    distance: str
+    train: Path
+    queries: Path
+    build_parameters: Mapping[str, Any]
+    k: int
+    batch: bool
+    threads: int
+    seed: int
+    cpus: Sequence[int]
+    memory_limit_bytes: int | None
+
+
+class Worker:
+    """A running worker. Every method raises `WorkerFailure` when the library or its process fails.
+
+    Parameters
+    ----------
+    order
+        What to run.
+    folder
+        An empty folder of its own; the worker's HOME, temporary and working directories are made in it.
+    """
+
+    def __init__(self, order: Order, folder: Path) -> None:
+        self.order = order
+        self.folder = folder
+        self.can: frozenset[str] = frozenset()
+        self.peak_bytes = 0
+        self._over_limit: str | None = None
+        self._lock = threading.Lock()
+        self._closed = False
+        self._private = [folder / name for name in ("home", "tmp", "work")]
+        for path in (*self._private, folder / "out"):
+            path.mkdir(parents=True)
+        limit = order.memory_limit_bytes
+        self._group = (
+            MemoryGroup.make(f"ann-bench-{os.getpid()}-{folder.parent.name}-{folder.name}", limit)
+            if limit
+            else None
+        )
+        request_read, self._request_fd = os.pipe()
+        self._reply_fd, reply_write = os.pipe()
+        command = [
+            str(order.python),
+            "-I",
+            str(PACKAGE / "worker" / "main.py"),
+            str(request_read),
+            str(reply_write),
+        ]
+        spec = {
+            "parent": os.getpid(),
+            "command": command,
+            "environment": self._environment(),
+            "folder": str(self._private[2]),
+            "cpus": list(order.cpus),
+            "cgroup_procs": str(self._group.procs) if self._group else None,
+            "log_folder": str(folder),
+            "worker_fds": [request_read, reply_write],
+        }
+        with (folder / "supervisor.err").open("wb") as errors:
+            self.process = subprocess.Popen(
+                [sys.executable, "-I", "-S", str(PACKAGE / "worker" / "supervisor.py"), json.dumps(spec)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                pass_fds=[request_read, reply_write],
+                start_new_session=True,
+            )
+        os.close(request_read)
+        os.close(reply_write)
+        self._pending = b""
+
+    def _environment(self) -> dict[str, str]:
+        home, tmp, _ = self._private
+        variables = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+        variables.update(dict.fromkeys(THREAD_VARIABLES, str(self.order.threads)))
+        variables.update(
+            HOME=str(home), TMPDIR=str(tmp), TEMP=str(tmp), TMP=str(tmp), XDG_CACHE_HOME=str(home)
+        )
+        return variables
+
+    def hello(self, timeout_s: float) -> dict[str, Any]:
+        """Load wrapper and vectors; return the worker's versions."""
+        order = self.order
+        reply = self.request(
+            "hello",
+            "start",
+            timeout_s,
+            wrapper_path=str(order.wrapper_path),
+            wrapper_class=order.wrapper_class,
+            folders=[str(path) for path in self._private],
+            train=str(order.train),
+            queries=str(order.queries),
+            k=order.k,
+            batch=order.batch,
+            out=str(self.folder / "out"),
+            distance=order.distance,
+            build_parameters=dict(order.build_parameters),
+            threads=order.threads,
+            seed=order.seed,
+        )
+        self.can = frozenset(reply["can"])
+        return reply
+
+    def request(self, op: str, stage: str, timeout_s: float, **fields: Any) -> dict[str, Any]:
+        """Send one request and wait for its reply, at most `timeout_s` seconds."""
+        try:
+            os.write(self._request_fd, json.dumps({"op": op, **fields}).encode() + b"\n")
+        except OSError:
+            self._raise_ended(stage)
+        ended = self.process.stdout
+        assert ended is not None
+        deadline = time.monotonic() + timeout_s
+        while b"\n" not in self._pending:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                self.close()
+                text = f"did not finish within {timeout_s:g} s"
+                raise WorkerFailure("timeout", stage, text, alive=False)
+            # The supervisor's pipe too: a child of the worker may hold the worker's own pipe open for ever.
+            ready, _, _ = select.select([self._reply_fd, ended.fileno()], [], [], left)
+            if self._reply_fd in ready:
+                data = os.read(self._reply_fd, 1 << 16)
+                if data:
+                    self._pending += data
+                    continue
+            if ready:
+                self._raise_ended(stage)
+        line, _, self._pending = self._pending.partition(b"\n")
+        reply: dict[str, Any] = json.loads(line)
+        if not reply["ok"]:
+            raise WorkerFailure(
+                reply["kind"], stage, reply["text"], alive=True, traceback=reply.get("traceback", "")
+            )
+        return reply
+
+    def _raise_ended(self, stage: str) -> None:
+        """Say how the worker ended."""
+        assert self.process.stdout is not None
+        output = self.process.stdout.read()
+        self.process.wait()
+        stopped = self._closed
+        if self._group and self._group.killed():
+            self._over_limit = (
+                f"the kernel ended it: more than {(self.order.memory_limit_bytes or 0) / 2**20:,.0f} MiB"
+            )
+        self._release()
+        if self._over_limit:
+            raise WorkerFailure("memory", stage, self._over_limit, alive=False)
+        if stopped:
+            raise Stopped
+        code = json.loads(output)["code"] if output else None
+        if code is None:
+            text = (
+                "its supervisor ended without a word: "
+                + (self.folder / "supervisor.err").read_text()[-300:].strip()
+            )
+            raise WorkerFailure("exited", stage, text, alive=False)
+        if code < 0:
+            raise WorkerFailure(
+                "signal", stage, f"the process was ended by {_signal_name(-code)}", alive=False
+            )
+        raise WorkerFailure("exited", stage, f"the process ended itself with exit status {code}", alive=False)
+
+    def over_limit(self, text: str) -> None:
+        """End the worker, from the watching thread, because of its memory."""
+        self._over_limit = text
+        self.stop()
+
+    def stop(self) -> None:
+        """Let go of the supervisor, which kills everything below it; may be called from any thread."""
+        with self._lock:
+            self._closed = self._closed or self._over_limit is None
+            if self.process.stdin and not self.process.stdin.closed:
+                self.process.stdin.close()
+
+    def close(self) -> None:
+        """End the worker and wait until nothing of it is left."""
+        self.stop()
+        self.process.wait()
+        self._release()
+
+    def _release(self) -> None:
+        """Close what is open and remove the worker's private folders; its log stays."""
+        with self._lock:
+            self._closed = True
+            for fd in (self._request_fd, self._reply_fd):
+                if fd >= 0:
+                    os.close(fd)
+            self._request_fd = self._reply_fd = -1
+            for stream in (self.process.stdin, self.process.stdout):
+                if stream:
+                    stream.close()
+        if self._group:
+            self._group.remove()
+        for path in (*self._private, self.folder / "out"):
+            shutil.rmtree(path, ignore_errors=True)
+
+    @property
+    def running(self) -> bool:
+        """Whether the worker can still be asked."""
+        return not self._closed and self.process.poll() is None
+
+    def log(self) -> str:
+        """Return what the worker printed so far: the first and the last 512 KiB."""
+        head, tail = (_read(self.folder / name) for name in ("log.head", "log.tail"))
+        total = int(_read(self.folder / "log.bytes") or len(head))
+        left_out = total - len(head) - len(tail)
+        middle = f"\n[... {left_out:,} bytes left out ...]\n".encode() if left_out > 0 else b""
+        return (head + middle + tail).decode("utf-8", errors="replace")
+
+    def log_bytes(self) -> int:
+        """Return how many bytes the worker printed so far."""
+        return int(_read(self.folder / "log.bytes") or 0)
+
+
+def _read(path: Path) -> bytes:
+    with contextlib.suppress(OSError):
+        return path.read_bytes()
+    return b""
+
+
+def _signal_name(number: int) -> str:
+    import signal
+
+    with contextlib.suppress(ValueError):
+        return signal.Signals(number).name
+    return f"signal {number}"

@@ -1,0 +1,159 @@
+"""From what a job gathered to a measurement that can be written."""
+
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+import ann_bench
+from ann_bench import metrics, results
+from ann_bench.datasets import Dataset
+from ann_bench.distances import distances_to, rounding_scale
+from ann_bench.paths import PACKAGE, in_clone
+from ann_bench.runner.built import Built, Tally
+from ann_bench.runner.plan import Request
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What all measurements of one sweep share."""
+
+    request: Request
+    truth: metrics.Truth
+    machine: Mapping[str, Any]
+    overhead_ns_per_query: float | None
+    started: str
+
+
+def make_frame(request: Request, machine: Mapping[str, Any], overhead_ns_per_query: float | None) -> Frame:
+    """Return the frame of a sweep that starts now."""
+    dataset = request.dataset
+    truth = metrics.Truth(
+        neighbors=dataset.neighbors,
+        distances=dataset.distances,
+        scale=rounding_scale(dataset.distance, dataset.test, dataset.train),
+        n_train=dataset.n,
+    )
+    return Frame(
+        request, truth, machine, overhead_ns_per_query, datetime.now(UTC).isoformat(timespec="microseconds")
+    )
+
+
+def measurement(frame: Frame, built: Built, tally: Tally) -> results.Measurement:
+    """Return the measurement of one setting, its distances recomputed and its metrics derived."""
+    request, job = frame.request, built.job
+    dataset = request.dataset
+    # A setting that failed half-way keeps the rounds that it finished.
+    arrays = _arrays(dataset, tally) if tally.rounds else {}
+    record: dict[str, Any] = {
+        "schema_version": results.SCHEMA_VERSION,
+        "status": "failed" if tally.failure else "ok",
+        "failure": tally.failure,
+        "problems": [
+            {"kind": kind, "text": text} for kind, text in {**built.problems, **tally.problems}.items()
+        ],
+        "dataset": {
+            "name": dataset.name,
+            "sha256": dataset.sha256,
+            "distance": dataset.distance,
+            "n": dataset.n,
+            "dimension": dataset.dimension,
+            "queries": tally.queries or len(dataset.test),
+            "queries_available": dataset.queries_available,
+        },
+        "k": request.k,
+        "mode": request.mode,
+        "threads": request.threads,
+        "build_threads": request.threads,
+        "rounds": tally.rounds or request.rounds,
+        "algorithm": {
+            "name": job.algorithm.name,
+            "family": job.algorithm.family,
+            "library": job.algorithm.library,
+            "environment": job.algorithm.environment,
+            "wrapper_sha256": job.wrapper_sha256,
+        },
+        "library_version": job.library_version,
+        "library_digest": job.library_digest,
+        "environment_versions": built.versions,
+        "build": job.build,
+        "query": tally.setting.query,
+        "seed": request.seed,
+        "label": request.label,
+        "preset": request.preset,
+        "identity": tally.setting.identity,
+        "identity_hash": results.identity_hash(tally.setting.identity),
+        "costs": {
+            **built.costs,
+            "search_peak_bytes": tally.search_peak_bytes or None,
+            "distance_computations": tally.distance_computations,
+        },
+        "launch_of_round": tally.launch_of_round,
+        "notes": tally.notes,
+        "machine": dict(frame.machine),
+        "harness": {
+            "version": ann_bench.__version__,
+            "commit": harness_commit(),
+            "overhead_ns_per_query": frame.overhead_ns_per_query,
+        },
+        "started": frame.started,
+    }
+    record["metrics"] = metrics.compute(record, arrays, _part(frame.truth, tally.queries)) if arrays else {}
+    lock = job.environment.lock
+    return results.Measurement(record=record, arrays=arrays, lock=lock, log=built.log)
+
+
+def _arrays(dataset: Dataset, tally: Tally) -> dict[str, npt.NDArray[Any]]:
+    """Return the arrays of a measurement, with the distances of the answers recomputed from the vectors."""
+    assert tally.ids is not None
+    ids = tally.ids
+    distances = distances_to(dataset.distance, dataset.test[: len(ids)], dataset.train, ids)
+    counters = tally.counters
+    arrays: dict[str, npt.NDArray[Any]] = {
+        "neighbors": ids,
+        "distances": distances,
+        "block_wall_ns": np.array([c["wall_ns"] for c in counters], dtype=np.int64),
+        "block_thread_cpu_ns": np.array([c["thread_cpu_ns"] for c in counters], dtype=np.int64),
+        "block_process_cpu_ns": np.array([c["process_cpu_ns"] for c in counters], dtype=np.int64),
+        "block_switches": np.array([c["switches"] for c in counters], dtype=np.int64),
+        "block_faults": np.array([c["faults"] for c in counters], dtype=np.int64),
+        "block_round": np.arange(len(counters), dtype=np.int32),
+    }
+    if tally.latencies_ns:
+        arrays["latencies_ns"] = np.stack(tally.latencies_ns)
+    else:
+        arrays["round_wall_ns"] = np.array(tally.round_wall_ns, dtype=np.int64)
+    return arrays
+
+
+def _part(truth: metrics.Truth, queries: int | None) -> metrics.Truth:
+    """Return the truth for the first `queries` queries."""
+    return metrics.Truth(
+        neighbors=truth.neighbors[:queries],
+        distances=truth.distances[:queries],
+        scale=truth.scale[:queries],
+        n_train=truth.n_train,
+    )
+
+
+@cache
+def harness_commit() -> str | None:
+    """Return the commit that the harness runs from, `+` if files changed since; None outside a clone."""
+    if not in_clone():
+        return None
+    try:
+        described = subprocess.run(
+            ["git", "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"],
+            cwd=PACKAGE,
+            capture_output=True,
+            text=True,
+            timeout=10,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return described.stdout.strip() or None

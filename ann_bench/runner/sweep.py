@@ -1,0 +1,233 @@
+"""Run a plan: lanes of workers on their cores, every finished measurement on disk at once."""
+
+import contextlib
+import os
+import shutil
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed, wait
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+from filelock import FileLock, Timeout
+
+from ann_bench import results
+from ann_bench.errors import AnnBenchError
+from ann_bench.machine import machine_facts
+from ann_bench.paths import PACKAGE, cache_dir
+from ann_bench.runner.built import Built, Place, Tally
+from ann_bench.runner.lane import Clock, Lane, Observer
+from ann_bench.runner.launch import Order, Worker, WorkerFailure
+from ann_bench.runner.plan import Plan, Request
+from ann_bench.runner.record import Frame, make_frame, measurement
+from ann_bench.runner.watch import Watch
+
+_MEMORY_SHARE = 0.8
+_WAVE_SHARE = 0.5
+_OVERHEAD_ROUNDS = 3
+
+
+@dataclass
+class Outcome:
+    """What a sweep did; `records` are those of this run."""
+
+    records: list[dict[str, Any]] = field(default_factory=list)
+    clocks: list[Clock] = field(default_factory=list)
+    interrupted: bool = False
+
+    @property
+    def timed_share(self) -> float | None:
+        """Share of the wall time outside building and loading that was spent in the libraries' calls."""
+        total = Clock(
+            *(
+                sum(getattr(clock, name) for clock in self.clocks)
+                for name in ("building_ns", "timed_ns", "wall_ns")
+            )
+        )
+        return total.timed_share
+
+
+def run_sweep(request: Request, plan: Plan, observer: Observer) -> Outcome:
+    """Measure all of `plan` and return what came of it.
+
+    Every measurement is on disk, whole, when the observer hears of it. A KeyboardInterrupt ends the workers
+    at once and returns with `interrupted` set. An error of the harness (a full disk) ends them and is raised.
+    """
+    outcome = Outcome()
+    if not plan.jobs:
+        return outcome
+    with run_folder() as folder, _kept_off(request.cpus), contextlib.closing(Watch()) as watch:
+        place = _place(request, folder, watch, observer)
+        try:
+            overhead = _measure_overhead(request, place)
+            frame = make_frame(request, machine_facts(list(request.cpus)), overhead)
+            finish = _finisher(frame, observer, outcome)
+            lanes = _lanes(request, plan, place, observer, finish)
+            outcome.clocks = [lane.clock for lane in lanes]
+            _run_lanes(lanes, watch)
+        except KeyboardInterrupt:
+            outcome.interrupted = True
+        finally:
+            watch.stop_all()
+    return outcome
+
+
+def _run_lanes(lanes: Sequence[Lane], watch: Watch) -> None:
+    """Run every lane in a thread of its own; raise what one of them raised, or a KeyboardInterrupt.
+
+    Futures are waited for, not threads: a `Thread.join` that is interrupted takes the thread for ended.
+    """
+    with ThreadPoolExecutor(len(lanes), thread_name_prefix="lane") as pool:
+        running = [pool.submit(lane.run) for lane in lanes]
+        try:
+            for lane in as_completed(running):
+                lane.result()
+        except BaseException:
+            watch.stop_all()
+            wait(running)
+            raise
+
+
+def _finisher(frame: Frame, observer: Observer, outcome: Outcome) -> Callable[[Built, Tally], None]:
+    """Return what the lanes do with a finished setting: write its measurement, then tell of it."""
+    lock = threading.Lock()
+
+    def finish(built: Built, tally: Tally) -> None:
+        whole = measurement(frame, built, tally)
+        with lock:
+            path = results.write(whole, frame.request.results)
+            outcome.records.append({**whole.record, "path": str(path)})
+        observer.recorded(whole.record, path)
+
+    return finish
+
+
+def _lanes(
+    request: Request,
+    plan: Plan,
+    place: Place,
+    observer: Observer,
+    finish: Callable[[Built, Tally], None],
+) -> list[Lane]:
+    """Deal the jobs to lanes, each with cores of its own."""
+    budget = int(_WAVE_SHARE * (place.memory_limit_bytes or 0))
+    if request.batch:
+        return [Lane(plan.jobs, place, observer, finish, seed=request.seed, budget_bytes=budget)]
+    return [
+        Lane(
+            plan.jobs[number :: request.parallelism],
+            replace(place, cpus=(request.cpus[number],)),
+            observer,
+            finish,
+            seed=request.seed + number,
+            budget_bytes=budget // request.parallelism,
+        )
+        for number in range(request.parallelism)
+    ]
+
+
+def _place(request: Request, folder: Path, watch: Watch, observer: Observer) -> Place:
+    """Write the vectors where every worker can map them."""
+    dataset = request.dataset
+    train, queries = folder / "train.npy", folder / "queries.npy"
+    np.save(train, dataset.train)
+    np.save(queries, dataset.test)
+    limit = request.memory_limit_bytes or int(
+        _MEMORY_SHARE * psutil.virtual_memory().available / request.parallelism
+    )
+    return Place(
+        cpus=tuple(request.cpus),
+        folder=folder,
+        train=train,
+        queries=queries,
+        n_rows=dataset.n,
+        n_queries=len(dataset.test),
+        distance=dataset.distance,
+        k=request.k,
+        batch=request.batch,
+        threads=request.threads,
+        rounds=request.rounds,
+        seed=request.seed,
+        timeout_s=request.timeout_s,
+        memory_limit_bytes=limit,
+        watch=watch,
+        tell=observer.message,
+    )
+
+
+def _measure_overhead(request: Request, place: Place) -> float | None:
+    """Return the nanoseconds that the timed region shows for a wrapper that does nothing."""
+    order = Order(
+        python=Path(sys.executable),
+        wrapper_path=PACKAGE / "wrappers" / "do_nothing.py",
+        wrapper_class="DoNothing",
+        distance=place.distance,
+        train=place.train,
+        queries=place.queries,
+        build_parameters={},
+        k=place.k,
+        batch=False,
+        threads=1,
+        seed=request.seed,
+        cpus=place.cpus[:1],
+        memory_limit_bytes=None,
+    )
+    worker = Worker(order, place.folder / "do-nothing")
+    place.watch.add(worker)
+    try:
+        worker.hello(60.0)
+        worker.request("build", "build", 60.0)
+        medians = []
+        for _ in range(_OVERHEAD_ROUNDS):
+            worker.request("set_query", "set_query", 60.0, threads=1, parameters={})
+            reply = worker.request("run", "search", 60.0, first=0, last=place.n_queries)
+            medians.append(float(np.median(np.load(reply["latencies"]))))
+        return min(medians)
+    except WorkerFailure as failure:
+        printed = "".join((worker.log() + failure.traceback).strip().splitlines()[-1:])
+        raise AnnBenchError(
+            f"the do-nothing wrapper could not be measured ({failure.stage}: {failure.text}; {printed}); "
+            "the harness's own installation is broken: run `make` again"
+        ) from failure
+    finally:
+        worker.close()
+        place.watch.remove(worker)
+
+
+@contextlib.contextmanager
+def _kept_off(cpus: Sequence[int]) -> Iterator[None]:
+    """Keep the harness off the workers' cores where it has any others."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    if others := before - set(cpus):
+        os.sched_setaffinity(0, others)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+@contextlib.contextmanager
+def run_folder() -> Iterator[Path]:
+    """Make a folder for one run, locked while it lasts, removed after it; what dead runs left goes first."""
+    root = cache_dir() / "runs"
+    root.mkdir(parents=True, exist_ok=True)
+    for old in root.iterdir():
+        if old.is_dir():
+            with contextlib.suppress(Timeout, OSError), FileLock(f"{old}.lock", timeout=0):
+                shutil.rmtree(old, ignore_errors=True)
+                Path(f"{old}.lock").unlink(missing_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="run-", dir=root))
+    with FileLock(f"{folder}.lock"):
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+    Path(f"{folder}.lock").unlink(missing_ok=True)

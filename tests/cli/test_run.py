@@ -1,0 +1,211 @@
+"""`run.py` says what it would do, refuses nonsense in one line, and tells by its exit code what came."""
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import pytest
+
+from ann_bench.cli import arguments
+from ann_bench.cli.main import COMMANDS, main, make_parser
+from ann_bench.datasets import Dataset
+from tests.runner.conftest import DEFINITIONS, small_dataset
+
+ROOT = Path(__file__).parents[2]
+__all__ = ["small_dataset"]
+
+Run = Callable[..., int]
+
+
+@pytest.fixture
+def run(small_dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Return a function that calls `run.py` on a small dataset with the made-up algorithms."""
+    path = tmp_path / "small-4-euclidean.hdf5"
+    with h5py.File(path, "w") as file:
+        file.attrs["distance"] = "euclidean"
+        for name in ("train", "test", "neighbors", "distances"):
+            file[name] = getattr(small_dataset, name)
+    monkeypatch.setenv("ANN_BENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("COLUMNS", "200")
+    fixed = [
+        "--dataset",
+        str(path),
+        "--definitions",
+        str(DEFINITIONS),
+        "--results",
+        str(tmp_path / "results"),
+    ]
+
+    def call(*words: str) -> int:
+        return main([*fixed, "-k", "5", "--runs", "2", *words], script="run")
+
+    return call
+
+
+def test_a_sweep_that_measured_all_ends_with_0(
+    run: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """What was measured is told line by line, and a second call finds it done."""
+    assert run("--algorithm", "steady") == 0
+    output = capsys.readouterr().out
+    assert "[1/1] steady(in_build=none, in_query=none): recall 1.0000" in output
+    assert (
+        f"draw it: python plot.py --dataset small-4-euclidean -k 5 --results {tmp_path / 'results'}" in output
+    )
+    assert run("--algorithm", "steady") == 0
+    assert "measured already: 1 settings" in capsys.readouterr().out
+
+
+def test_plot_draws_what_was_measured(run: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """With --plot the table and the picture follow."""
+    assert run("--algorithm", "steady", "--plot") == 0
+    assert "at recall" in capsys.readouterr().out
+    assert list((tmp_path / "results").glob("*.png"))
+
+
+def test_a_failure_ends_with_1_also_the_next_time(
+    run: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """A batch that an algorithm cannot do is a failure with its reason, and stays one when nothing is new."""
+    assert run("--algorithm", "steady", "--batch") == 1
+    assert "failed steady(in_build=none, in_query=none): start in start: the wrapper has no query_batch" in (
+        capsys.readouterr().out
+    )
+    assert run("--algorithm", "steady", "--batch") == 1
+    assert "1 of them failed (--retry-failed tries again)" in capsys.readouterr().out
+
+
+def test_an_algorithm_asked_for_by_name_that_cannot_run_ends_with_1(
+    run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its environment is not installed: one line says how to install it; by a glob it would not matter."""
+    assert run("--algorithm", "steady", "--algorithm", "annoy") == 1
+    assert "not installed: annoy (type `ann-bench install annoy`)" in capsys.readouterr().out
+    assert run("--algorithm", "steady", "--algorithm", "ann*") == 0
+
+
+def test_a_dry_run_measures_nothing(run: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """It tells indexes, settings and the most it can take, and after a measurement what to expect."""
+    assert run("--algorithm", "steady", "--dry-run") == 0
+    assert "1 settings on 1 indexes: at most 62 s" in capsys.readouterr().out
+    assert not (tmp_path / "results").exists()
+    run("--algorithm", "steady")
+    capsys.readouterr()
+    assert run("--algorithm", "steady", "--dry-run", "--force") == 0
+    assert "from earlier measurements" in capsys.readouterr().out
+
+
+def test_the_algorithms_can_be_listed(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    """One name a line, those of --definitions among them."""
+    assert run("--list-algorithms") == 0
+    names = capsys.readouterr().out.split()
+    assert names == sorted(names)
+    assert {"engine-forest", "annoy", "steady"} <= set(names)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--algorithm", "stedy"], 'no algorithm matches "stedy"; did you mean "steady"?'),
+        (["--cpus", "4096"], "--cpus: got 4096; this machine lets us use"),
+        (["--parallelism", "4096"], "--parallelism: got 4096; this machine lets us use"),
+        (["--batch", "--parallelism", "2"], "--parallelism: got 2 with --batch"),
+        (["--dataset", "glove-100-angula-25k"], "glove-100-angular-25k"),
+        (["--queries", "21"], "queries: got 21"),
+        (["--definitions", "nowhere"], "nowhere"),
+    ],
+)
+def test_nonsense_is_refused_in_one_line(
+    run: Run, capsys: pytest.CaptureFixture[str], words: list[str], message: str
+) -> None:
+    """The message names the flag, the value and what is allowed; the exit code is 2."""
+    assert run(*words) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("run.py: error: ")
+    assert message in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("parse", "text", "value"),
+    [
+        (arguments.seconds, "90", 90),
+        (arguments.seconds, "15m", 900),
+        (arguments.seconds, "1.5h", 5400),
+        (arguments.byte_count, "2G", 2 * 2**30),
+        (arguments.byte_count, "500MiB", 500 * 2**20),
+        (arguments.cpu_list, "0,2-4", (0, 2, 3, 4)),
+        (arguments.integer(1), "7", 7),
+    ],
+)
+def test_units_are_understood(parse: Callable[[str], object], text: str, value: object) -> None:
+    """Times, sizes and lists of cores can be written as people write them."""
+    assert parse(text) == value
+
+
+@pytest.mark.parametrize(
+    ("parse", "text"),
+    [
+        (arguments.seconds, "-1"),
+        (arguments.seconds, "soon"),
+        (arguments.byte_count, "0"),
+        (arguments.byte_count, "2X"),
+        (arguments.cpu_list, "3-1"),
+        (arguments.cpu_list, "1,1"),
+        (arguments.cpu_list, ""),
+        (arguments.integer(1), "0"),
+        (arguments.integer(1, 5), "6"),
+    ],
+)
+def test_what_is_no_value_is_refused(parse: Callable[[str], object], text: str) -> None:
+    """The message repeats the value and tells the form."""
+    with pytest.raises(argparse.ArgumentTypeError, match=r"^got "):
+        parse(text)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_that_fits_80_columns(
+    command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The help describes the command and no line of it wraps on a small terminal."""
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit) as ended:
+        make_parser().parse_args([command, "--help"])
+    assert ended.value.code == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if len(line) > 80] == []
+    assert len(lines) > 8
+
+
+def test_help_loads_nothing_heavy() -> None:
+    """`run.py --help` must answer at once: NumPy, h5py, matplotlib, pydantic and rich stay unloaded."""
+    code = (
+        "import sys; sys.argv = ['run.py', '--help']\n"
+        "from ann_bench.cli.main import main\n"
+        "try: main(script='run')\n"
+        "except SystemExit: pass\n"
+        "heavy = {'numpy', 'h5py', 'matplotlib', 'pydantic', 'rich', 'yaml', 'psutil'} & set(sys.modules)\n"
+        "sys.exit(str(heavy) if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_outside_the_environment_one_line_says_what_to_type(tmp_path: Path) -> None:
+    """Without the dependencies there is no traceback."""
+    done = subprocess.run(
+        [sys.executable, "-S", str(ROOT / "run.py")], cwd=tmp_path, capture_output=True, text=True, env={}
+    )
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "type `make run`" in done.stderr
+
+
+def test_a_closed_pipe_is_no_error() -> None:
+    """`ann-bench algorithms | head -1` ends quietly."""
+    command = f"{sys.executable} -m ann_bench algorithms | head -1"
+    done = subprocess.run(command, shell=True, cwd=ROOT, capture_output=True, text=True)
+    assert done.stderr == ""

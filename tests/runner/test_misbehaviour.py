@@ -1,0 +1,125 @@
+"""Whatever a library does, it is an outcome with a reason, and the sweep goes on."""
+
+from collections.abc import Callable
+
+import pytest
+
+from ann_bench import results
+from ann_bench.runner.plan import Request
+from ann_bench.runner.sweep import Outcome
+
+Make = Callable[..., Request]
+Sweep = Callable[[Request], Outcome]
+
+FAILURES = [
+    ("raises", "raised", "RuntimeError: the library says no"),
+    ("exits", "exited", "the process ended itself with exit status 3"),
+    ("calls exit", "exited", "the process ended itself with exit status 4"),
+    ("segfaults", "signal", "the process was ended by SIGSEGV"),
+    ("hangs", "timeout", "did not finish within 1 s"),
+    ("changes query", "changed-input", "the library changed the query vectors it was given"),
+    (
+        "floats",
+        "wrong-answer",
+        "query 0: the answer is an array of shape (5,) and dtype float64; it is a row of integers (ids)",
+    ),
+    ("strings", "wrong-answer", "query 0: the answer is list"),
+    ("nothing", "wrong-answer", "query 0: the answer is NoneType None; it is a row of integers (ids)"),
+    ("too many", "wrong-answer", "10 ids came back where k = 5"),
+    ("one buffer", "wrong-answer", "query() returns the same array each time"),
+]
+
+
+@pytest.mark.parametrize(("misdeed", "kind", "text"), FAILURES)
+def test_a_setting_that_fails_is_recorded_and_its_neighbour_is_measured(
+    make_request: Make, sweep: Sweep, misdeed: str, kind: str, text: str
+) -> None:
+    """A misdeed in a query fails that setting with its reason; the other setting of the index is measured."""
+    timeout = 1.0 if misdeed == "hangs" else 60.0
+    outcome = sweep(make_request(in_query=(misdeed, "none"), timeout_s=timeout))
+    records = {record["query"]["in_query"]: record for record in outcome.records}
+    failure = records[misdeed]["failure"]
+    assert (records[misdeed]["status"], failure["kind"]) == ("failed", kind)
+    assert failure["text"].startswith(text)
+    assert records["none"]["status"] == "ok"
+    assert records["none"]["metrics"]["recall"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("misdeed", "kind"), [("raises", "raised"), ("segfaults", "signal"), ("changes rows", "changed-input")]
+)
+def test_a_build_that_fails_fails_all_its_settings(
+    make_request: Make, sweep: Sweep, misdeed: str, kind: str
+) -> None:
+    """Each setting of an index that cannot be built gets the reason; the next index is built and measured."""
+    outcome = sweep(make_request(in_build=(misdeed, "none"), in_query=("none", "unsteady")))
+    failed = [record for record in outcome.records if record["status"] == "failed"]
+    assert [record["build"]["in_build"] for record in failed] == [misdeed, misdeed]
+    assert {(record["failure"]["kind"], record["failure"]["stage"]) for record in failed} == {(kind, "build")}
+    assert len(outcome.records) == 4
+
+
+def test_a_worker_that_outgrows_its_memory_is_ended(make_request: Make, sweep: Sweep) -> None:
+    """The reason names what was used and the limit."""
+    outcome = sweep(make_request(in_build=("memory",), memory_limit_bytes=400 * 2**20))
+    failure = outcome.records[0]["failure"]
+    assert (failure["kind"], failure["stage"]) == ("memory", "build")
+    assert failure["text"].endswith("the limit is 400 MiB")
+
+
+def test_the_last_log_lines_of_a_worker_that_ends_itself_are_kept(make_request: Make, sweep: Sweep) -> None:
+    """What a library printed just before it ended its process is the most telling line there is."""
+    outcome = sweep(make_request(in_build=("exits",)))
+    assert outcome.records[0]["failure"]["log_tail"] == "cannot work on this processor"
+
+
+PROBLEMS = [
+    ("duplicates", "duplicates", "20 of 20 queries got one id more than once"),
+    ("out of range", "out-of-range", "20 of 20 queries got ids that no row has"),
+    ("too few", "fewer-than-k", "20 of 20 queries got fewer than 5 answers"),
+    ("forks", "children", "started processes of its own while it was searching"),
+    ("deletes folders", "deleted-folders", "deleted its own folders: tmp, work"),
+    ("writes to descriptor 1", "prints", "printed 26 bytes while it was searching"),
+]
+
+
+@pytest.mark.parametrize(("misdeed", "kind", "text"), PROBLEMS)
+def test_a_misdeed_that_can_be_measured_is_measured_and_reported(
+    make_request: Make, sweep: Sweep, misdeed: str, kind: str, text: str
+) -> None:
+    """The measurement is kept and carries the problem; wrong ids score nothing."""
+    (record,) = sweep(make_request(in_query=(misdeed,))).records
+    assert record["status"] == "ok"
+    assert record["problems"] == [{"kind": kind, "text": text}]
+    expected = {"duplicates": 0.2, "out of range": 0.0, "too few": 0.8}.get(misdeed, 1.0)
+    assert record["metrics"]["recall"] == pytest.approx(expected)
+
+
+def test_a_declared_behaviour_is_no_problem(make_request: Make, sweep: Sweep) -> None:
+    """What stands in the entry's `limits:` with its reason is not reported again."""
+    (record,) = sweep(make_request(in_query=("too few",), limits={"fewer_than_k": "it is a test"})).records
+    assert record["problems"] == []
+
+
+def test_gigabytes_of_output_leave_a_megabyte_of_log(make_request: Make, sweep: Sweep) -> None:
+    """The first and last 512 KiB are kept, and how much was left out is said."""
+    (record,) = sweep(make_request(in_query=("prints gigabytes",), rounds=1)).records
+    log = results.read(record["path"]).log
+    assert 2**20 <= len(log) < 2**20 + 100
+    assert f"[... {2**31 - 2**20:,} bytes left out ...]" in log
+    assert record["problems"][0]["text"].startswith("printed 2,147,483,648 bytes")
+
+
+def test_an_index_that_cannot_be_loaded_is_built_again(make_request: Make, sweep: Sweep) -> None:
+    """All rounds are run, and the load's failure is reported."""
+    (record,) = sweep(make_request("stubborn", rounds=4)).records
+    assert record["launch_of_round"] == [0, 0, 2, 2]
+    assert record["problems"] == [
+        {"kind": "load", "text": "load: OSError: the file is of another version; the index was built again"}
+    ]
+
+
+def test_answers_that_differ_between_rounds_are_noted(make_request: Make, sweep: Sweep) -> None:
+    """A library may be random; whoever reads the recall must know that it is the first round's."""
+    (record,) = sweep(make_request(in_query=("unsteady",))).records
+    assert record["notes"] == ["answers differ from round to round; recall is that of the first"]
