@@ -162,7 +162,7 @@ def naive(truth, ids, distances, limit):
     return by_distance / possible, by_id / possible
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 2**32 - 1),
     n_queries=st.integers(1, 8),
@@ -194,7 +194,7 @@ def test_recall_agrees_with_a_naive_loop(seed, n_queries, k, n_train, negative):
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(rows=st.lists(st.lists(st.integers(-3, 7), min_size=4, max_size=4), min_size=1, max_size=6))
 def test_countable_answers_are_the_first_of_each_valid_id(rows):
     """An answer counts if it is in range and no earlier answer of its row is equal."""

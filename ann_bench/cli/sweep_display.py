@@ -231,6 +231,8 @@ class Display(Observer):
             else:
                 metrics = record["metrics"]
                 line = f"{count} {name}: recall {metrics['recall']:.4f}, {metrics['qps']:,.0f} qps"
+                asked, all_queries = record["dataset"]["queries"], record["identity"]["queries"]
+                line += f" ({asked:,} of {all_queries:,} queries)" if asked < all_queries else ""
             style = "red" if record["status"] == "failed" else "yellow" if record["problems"] else None
             self._console.print(escape(line), style=style, soft_wrap=True)
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ann_bench.report.charts import Chart, settings_text
+from ann_bench.report.charts import Chart, asked, settings_text
 from ann_bench.report.units import humanise, plural, thousands
 from ann_bench.results import Record
 
@@ -78,8 +78,8 @@ def _failure(algorithm: str, kind: str, records: list[Record]) -> str:
 
 
 def remarks(chart: Chart, undrawn: int = 0, metrics: Iterable[str] = ()) -> list[str]:
-    """Return what else a reader has to know: settings without a place, hidden versions, shortened passes."""
-    lines = list(chart.notes)
+    """Return what else a reader has to know: settings without a place, hidden versions, shorter rounds."""
+    lines = [*chart.notes, *_shorter_rounds(chart)]
     if undrawn:
         lines.append(
             f"{plural(undrawn, 'setting')} not drawn, {' or '.join(metrics)} unknown or off the scale"
@@ -91,6 +91,19 @@ def remarks(chart: Chart, undrawn: int = 0, metrics: Iterable[str] = ()) -> list
     order = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     lines += [f"{plural(count, 'setting')}: {one_line(note)}" for note, count in order[:2]]
     return lines + ([f"… and {plural(len(order) - 2, 'more remark')}"] if len(order) > 2 else [])
+
+
+def _shorter_rounds(chart: Chart) -> list[str]:
+    """Return which algorithms have settings too slow for all queries, and the fewest that one was asked."""
+    fewest: dict[str, int] = {}
+    for record in chart.records:
+        name, queries = record["algorithm"]["name"], record["dataset"]["queries"]
+        if queries < asked(record):
+            fewest[name] = min(queries, fewest.get(name, queries))
+    if not fewest:
+        return []
+    listed = ", ".join(f"{one_line(name, 30)} {thousands(fewest[name])}" for name in sorted(fewest))
+    return [f"asked fewer queries, as all would take too long (the fewest): {listed}"]
 
 
 def versions(chart: Chart) -> list[str]:

@@ -129,11 +129,16 @@ def _names(groups: dict[tuple[Any, ...], list[Record]]) -> dict[tuple[Any, ...],
             "batch" if mode == "batch" else "",
             f"t{threads}" if threads != 1 else "",
             f"n{data['n']}" if data["n"] < rows[name] else "",
-            f"q{data['queries']}" if data["queries"] < (data.get("queries_available") or 0) else "",
+            f"q{asked(group[0])}" if asked(group[0]) < (data.get("queries_available") or 0) else "",
         ]
         names[key] = "-".join(part for part in parts if part)
     taken = list(names.values())
     return {key: name if taken.count(name) == 1 else f"{name}-{key[1][:6]}" for key, name in names.items()}
+
+
+def asked(record: Record) -> int:
+    """Return how many queries a round was to have; a setting too slow for that has fewer."""
+    return int(record["identity"].get("queries", record["dataset"]["queries"]))
 
 
 def _chart(name: str, records: list[Record], series: str) -> Chart:
@@ -158,7 +163,7 @@ def _chart(name: str, records: list[Record], series: str) -> Chart:
     first = max(records, key=lambda r: r["started"])
     return Chart(
         name,
-        first["dataset"],
+        {**first["dataset"], "queries": asked(first)},
         first["k"],
         first["mode"],
         first["threads"],

@@ -284,24 +284,16 @@ class Built:
             "set_query", "set_query", timeout, threads=self.place.threads, parameters=tally.setting.query
         )
         if tally.queries is None:
-            tally.queries = self._affordable_queries(reply["query_ns"], tally)
+            tally.queries = self._affordable_queries(reply["query_ns"])
         reply = worker.request("run", "search", timeout, first=0, last=tally.queries)
         self.timed_ns += reply["timed_ns"]
         self._gather(worker, tally, reply)
 
-    def _affordable_queries(self, query_ns: float, tally: Tally) -> int:
+    def _affordable_queries(self, query_ns: float) -> int:
         """Return how many queries a round may have, judged by how long the warm-up's took."""
         everything = self.place.n_queries
-        limit_s = self.job.max_seconds_per_setting
-        affordable = int(limit_s * 1e9 / (self.place.rounds * max(query_ns, 1.0)))
-        if affordable >= everything:
-            return everything
-        count = min(everything, max(_MIN_QUERIES, affordable))
-        tally.notes.append(
-            f"{count:,} of {everything:,} queries: all of them in {self.place.rounds} rounds would take "
-            f"more than {limit_s:g} s"
-        )
-        return count
+        affordable = int(self.job.max_seconds_per_setting * 1e9 / (self.place.rounds * max(query_ns, 1.0)))
+        return min(everything, max(_MIN_QUERIES, affordable))
 
     def _gather(self, worker: Worker, tally: Tally, reply: dict[str, Any]) -> None:
         ids: npt.NDArray[np.int32] = np.load(reply["ids"])

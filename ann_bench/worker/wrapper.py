@@ -71,7 +71,7 @@ class Wrapper:
         raise NotImplementedError
 
     def distance_computations(self) -> int:
-        """Return how many distances the queries since `set_query` computed. Optional."""
+        """Return how many distances all queries so far computed; the harness takes differences. Optional."""
         raise NotImplementedError
 
     def close(self) -> None:

@@ -254,7 +254,7 @@ def test_build_info_names_compiler_and_flags() -> None:
     assert "-march" not in info["flags"]
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(data=st.data())
 def test_any_rows_any_parameters(data: st.DataObject) -> None:
     """For any rows (few values, so ties and equal rows abound) and parameters the answer is valid and honest.

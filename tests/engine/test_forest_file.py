@@ -195,7 +195,7 @@ def test_damage_in_the_body_never_crashes(small: Callable[..., Forest], tmp_path
     assert int(run_python(OPEN_AND_SEARCH, *files)) == len(files)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(junk=st.binary(max_size=600), keep=st.integers(0, HEADER_BYTES))
 def test_no_junk_is_taken_for_an_index(
     junk: bytes, keep: int, tmp_path_factory: pytest.TempPathFactory

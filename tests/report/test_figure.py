@@ -179,10 +179,23 @@ def test_title_and_footer_tell_what_was_measured_where():
         assert part in footer
 
 
+def test_notes_of_settings_are_told():
+    """A note of a record stands beneath the chart with the number of settings."""
+    records = make_curve("annoy", notes=["answers differ from round to round"])
+    assert "3 settings: answers differ from round to round" in texts(figure(records))
+
+
 def test_settings_with_fewer_queries_are_told():
-    """A note of a record, such as a shortened pass, stands beneath the chart with the number of settings."""
-    records = make_curve("annoy", notes=["500 of 1,000 queries: a pass would overrun 30 s"])
-    assert "3 settings: 500 of 1,000 queries: a pass would overrun 30 s" in texts(figure(records))
+    """What was too slow for all queries is named with the fewest it had; the chart is that of all queries."""
+    slow = make_record("sklearn-brute", recall=1.0, dataset={"queries": 250, "sha256": "1"})
+    fast = make_curve("annoy", dataset={"sha256": "1"})
+    for record in (slow, *fast):
+        record["identity"]["queries"] = 1_000
+    (chart,) = make_charts([slow, *fast])
+    assert chart.name == "glove-4-angular-k10"
+    drawn = texts(draw(chart))
+    assert "asked fewer queries, as all would take too long (the fewest): sklearn-brute 250" in drawn
+    assert any("1,000 queries" in text for text in drawn)
 
 
 def test_recall_axis_stretches_towards_1_and_has_a_place_for_1():
