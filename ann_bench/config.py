@@ -33,7 +33,7 @@ Value = bool | int | float | str
 Grid = dict[str, tuple[Value, ...]]
 
 # Seconds that a build, and all rounds of a setting, may take where an entry says nothing else.
-PRESETS: dict[str, tuple[float, float]] = {"quick": (60, 4), "default": (900, 20), "full": (7200, 120)}
+PRESETS: dict[str, tuple[float, float]] = {"quick": (60, 2), "default": (900, 20), "full": (7200, 120)}
 LIMITS = {
     "min_rows": "how many rows it needs at least",
     "max_k": "how many neighbours it returns at most",

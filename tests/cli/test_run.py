@@ -90,7 +90,7 @@ def test_an_algorithm_asked_for_by_name_that_cannot_run_ends_with_1(
 def test_a_dry_run_measures_nothing(run: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """It tells indexes, settings and the most it can take, and after a measurement what to expect."""
     assert run("--algorithm", "steady", "--dry-run") == 0
-    assert "1 settings on 1 indexes: at most 64 s" in capsys.readouterr().out
+    assert "1 settings on 1 indexes: at most 62 s" in capsys.readouterr().out
     assert not (tmp_path / "results").exists()
     run("--algorithm", "steady")
     capsys.readouterr()
