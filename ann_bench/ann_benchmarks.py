@@ -27,8 +27,13 @@ IMPORTED = "imported"
 _READING_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError)
 
 
-def write_layout(records: Sequence[results.Record], folder: Path) -> list[Path]:
+def write_layout(
+    records: Sequence[results.Record], folder: Path, *, on_skip: Callable[[str], None]
+) -> list[Path]:
     """Return the files written below `folder`/results, one for each of `records` (from `scan`) that is ok.
+
+    ann-benchmarks holds the answers against its dataset row by row: what was measured on fewer queries than
+    the dataset has is passed over, and named in one line to `on_skip`.
 
     `times` and `best_search_time` come from one and the same pass, the best. A repeated or impossible id gets
     distance +inf, because ann-benchmarks would count it. A label is added to the algorithm's name, and an
@@ -42,6 +47,12 @@ def write_layout(records: Sequence[results.Record], folder: Path) -> list[Path]:
     written = []
     for record in records:
         if record["status"] != "ok":
+            continue
+        asked, available = record["dataset"]["queries"], record["dataset"]["queries_available"]
+        if asked < available:
+            on_skip(
+                f"passed over {record['path']}: it has {asked:,} of {available:,} queries, that layout all"
+            )
             continue
         measurement = results.read(Path(record["path"]))
         dataset = results.path_part(record["dataset"]["name"]).replace("_", "-")

@@ -178,7 +178,7 @@ def _export(args: argparse.Namespace) -> int:
 
     records = results.newest(_selected(args))
     if args.format == "ann-benchmarks":
-        written = write_layout(records, args.output)
+        written = write_layout(records, args.output, on_skip=lambda line: print(line, file=sys.stderr))
         print(f"{args.output / 'results'}: {len(written)} files; failed settings have none in that layout")
         return 0
     export.export(records, args.format, args.output)

@@ -62,7 +62,9 @@ exit status: 0 all was measured; 1 something failed or could not be measured; 2 
         action="store_true",
         help="all queries in one call, on all cores of --cpus, instead of one by one on one core",
     )
-    what.add_argument("--queries", type=integer(1), metavar="N", help="only the first N queries")
+    what.add_argument(
+        "--queries", type=integer(1), metavar="N", help="only N queries, spread evenly over all"
+    )
     what.add_argument(
         "--subset", type=integer(1), metavar="N", help="only the first N rows; exact answers are recomputed"
     )

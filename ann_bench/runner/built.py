@@ -57,7 +57,8 @@ class Place:
     train: Path
     queries: Path
     n_rows: int
-    n_queries: int
+    query_order: npt.NDArray[np.int64]
+    """The order in which queries are asked, in every round: a random one, so that a part stands for all."""
     distance: str
     k: int
     batch: bool
@@ -291,7 +292,7 @@ class Built:
 
     def _affordable_queries(self, query_ns: float) -> int:
         """Return how many queries a round may have, judged by how long the warm-up's took."""
-        everything = self.place.n_queries
+        everything = len(self.place.query_order)
         affordable = int(self.job.max_seconds_per_setting * 1e9 / (self.place.rounds * max(query_ns, 1.0)))
         return min(everything, max(_MIN_QUERIES, affordable))
 

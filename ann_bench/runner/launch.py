@@ -187,7 +187,11 @@ class Worker:
             if ready:
                 self._raise_ended(stage)
         line, _, self._pending = self._pending.partition(b"\n")
-        reply: dict[str, Any] = json.loads(line)
+        reply = _parsed(line)
+        if reply is None:
+            self.close()
+            text = "something else than the worker wrote into the harness's pipe"
+            raise WorkerFailure("wrong-answer", stage, text, alive=False)
         if not reply["ok"]:
             raise WorkerFailure(
                 reply["kind"], stage, reply["text"], alive=True, traceback=reply.get("traceback", "")
@@ -272,6 +276,15 @@ class Worker:
     def log_bytes(self) -> int:
         """Return how many bytes the worker printed so far."""
         return int(_read(self.folder / "log.bytes") or 0)
+
+
+def _parsed(line: bytes) -> dict[str, Any] | None:
+    """Return the reply that a line holds, or None if it is none."""
+    with contextlib.suppress(ValueError):
+        reply = json.loads(line)
+        if isinstance(reply, dict) and "ok" in reply:
+            return reply
+    return None
 
 
 def _read(path: Path) -> bytes:

@@ -49,7 +49,8 @@ def measurement(frame: Frame, built: Built, tally: Tally) -> results.Measurement
     request, job = frame.request, built.job
     dataset = request.dataset
     # A setting that failed half-way keeps the rounds that it finished.
-    arrays = _arrays(dataset, tally) if tally.rounds else {}
+    asked = built.place.query_order[: tally.queries]
+    arrays = _arrays(dataset, tally, asked) if tally.rounds else {}
     record: dict[str, Any] = {
         "schema_version": results.SCHEMA_VERSION,
         "status": "failed" if tally.failure else "ok",
@@ -103,16 +104,20 @@ def measurement(frame: Frame, built: Built, tally: Tally) -> results.Measurement
         },
         "started": frame.started,
     }
-    record["metrics"] = metrics.compute(record, arrays, _part(frame.truth, tally.queries)) if arrays else {}
+    record["metrics"] = metrics.compute(record, arrays, _part(frame.truth, np.sort(asked))) if arrays else {}
     lock = job.environment.lock
     return results.Measurement(record=record, arrays=arrays, lock=lock, log=built.log)
 
 
-def _arrays(dataset: Dataset, tally: Tally) -> dict[str, npt.NDArray[Any]]:
-    """Return the arrays of a measurement, with the distances of the answers recomputed from the vectors."""
+def _arrays(dataset: Dataset, tally: Tally, asked: npt.NDArray[np.int64]) -> dict[str, npt.NDArray[Any]]:
+    """Return the arrays, in the dataset's order of queries, with the answers' distances recomputed.
+
+    `asked` holds which queries were asked, in the order in which they were.
+    """
     assert tally.ids is not None
-    ids = tally.ids
-    distances = distances_to(dataset.distance, dataset.test[: len(ids)], dataset.train, ids)
+    order = np.argsort(asked)
+    ids = tally.ids[order]
+    distances = distances_to(dataset.distance, dataset.test[asked[order]], dataset.train, ids)
     counters = tally.counters
     arrays: dict[str, npt.NDArray[Any]] = {
         "neighbors": ids,
@@ -125,18 +130,20 @@ def _arrays(dataset: Dataset, tally: Tally) -> dict[str, npt.NDArray[Any]]:
         "block_round": np.arange(len(counters), dtype=np.int32),
     }
     if tally.latencies_ns:
-        arrays["latencies_ns"] = np.stack(tally.latencies_ns)
+        arrays["latencies_ns"] = np.stack(tally.latencies_ns)[:, order]
     else:
         arrays["round_wall_ns"] = np.array(tally.round_wall_ns, dtype=np.int64)
+    if len(asked) < len(dataset.test):
+        arrays["query_index"] = asked[order]
     return arrays
 
 
-def _part(truth: metrics.Truth, queries: int | None) -> metrics.Truth:
-    """Return the truth for the first `queries` queries."""
+def _part(truth: metrics.Truth, queries: npt.NDArray[np.int64]) -> metrics.Truth:
+    """Return the truth for these queries."""
     return metrics.Truth(
-        neighbors=truth.neighbors[:queries],
-        distances=truth.distances[:queries],
-        scale=truth.scale[:queries],
+        neighbors=truth.neighbors[queries],
+        distances=truth.distances[queries],
+        scale=truth.scale[queries],
         n_train=truth.n_train,
     )
 

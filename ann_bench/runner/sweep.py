@@ -135,8 +135,9 @@ def _place(request: Request, folder: Path, watch: Watch, observer: Observer) -> 
     """Write the vectors where every worker can map them."""
     dataset = request.dataset
     train, queries = folder / "train.npy", folder / "queries.npy"
+    query_order = np.random.default_rng(request.seed).permutation(len(dataset.test))
     np.save(train, dataset.train)
-    np.save(queries, dataset.test)
+    np.save(queries, dataset.test[query_order])
     limit = request.memory_limit_bytes or int(
         _MEMORY_SHARE * psutil.virtual_memory().available / request.parallelism
     )
@@ -146,7 +147,7 @@ def _place(request: Request, folder: Path, watch: Watch, observer: Observer) -> 
         train=train,
         queries=queries,
         n_rows=dataset.n,
-        n_queries=len(dataset.test),
+        query_order=query_order,
         distance=dataset.distance,
         k=request.k,
         batch=request.batch,
@@ -185,7 +186,7 @@ def _measure_overhead(request: Request, place: Place) -> float | None:
         medians = []
         for _ in range(_OVERHEAD_ROUNDS):
             worker.request("set_query", "set_query", 60.0, threads=1, parameters={})
-            reply = worker.request("run", "search", 60.0, first=0, last=place.n_queries)
+            reply = worker.request("run", "search", 60.0, first=0, last=len(place.query_order))
             medians.append(float(np.median(np.load(reply["latencies"]))))
         return min(medians)
     except WorkerFailure as failure:

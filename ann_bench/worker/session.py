@@ -178,9 +178,12 @@ def _load_class(path: str, name: str) -> type[Wrapper]:
 def serve(requests: TextIO, replies: TextIO) -> None:
     """Answer requests until the pipe closes or `close` was asked for."""
     session = Session()
+    worker = os.getpid()
     for line in requests:
         request = json.loads(line)
         reply = _answer(session, request)
+        if os.getpid() != worker:  # a child that the library forked came back from its call
+            os._exit(0)
         replies.write(json.dumps(reply) + "\n")
         replies.flush()
         if request["op"] == "close":

@@ -103,7 +103,7 @@ def main() -> None:
     parser.add_argument("--algorithm", action="append", choices=list(SETTINGS), help="(default: both)")
     parser.add_argument("--pairs", type=int, default=40, help="pairs of blocks (default: %(default)s)")
     parser.add_argument(
-        "--recall-queries", type=int, default=200, help="queries to check recall on (default: %(default)s)"
+        "--recall-queries", type=int, default=50, help="queries to check recall on (default: %(default)s)"
     )
     args = parser.parse_args()
     dataset = load_dataset(args.dataset, k=K, queries=None)

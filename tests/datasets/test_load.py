@@ -64,12 +64,12 @@ def test_folders_are_searched_in_order(folders: Path, monkeypatch: pytest.Monkey
     assert load_dataset("mine").distance == "dot"
 
 
-def test_fewer_queries_are_the_first_ones(folders: Path) -> None:
-    """`queries` takes the first so many, says how many there are, and makes another identity."""
+def test_fewer_queries_are_spread_over_all(folders: Path) -> None:
+    """`queries` takes so many at even distances, says how many there are, and makes another identity."""
     write(folders / "mine.hdf5")
     whole, few = load_dataset("mine"), load_dataset("mine", queries=4)
-    assert np.array_equal(few.test, whole.test[:4])
-    assert np.array_equal(few.neighbors, whole.neighbors[:4])
+    assert np.array_equal(few.test, whole.test[[0, 7, 15, 22]])
+    assert np.array_equal(few.neighbors, whole.neighbors[[0, 7, 15, 22]])
     assert few.queries_available == 30
     assert few.sha256 != whole.sha256
     assert load_dataset("mine", queries=30).sha256 == whole.sha256

@@ -26,6 +26,11 @@ FAILURES = [
     ("strings", "wrong-answer", "query 0: the answer is list"),
     ("nothing", "wrong-answer", "query 0: the answer is NoneType None; it is a row of integers (ids)"),
     ("too many", "wrong-answer", "10 ids came back where k = 5"),
+    (
+        "writes into the pipe",
+        "wrong-answer",
+        "something else than the worker wrote into the harness's pipe",
+    ),
     ("one buffer", "wrong-answer", "query() returns the same array each time"),
 ]
 
@@ -77,6 +82,7 @@ PROBLEMS = [
     ("duplicates", "duplicates", "20 of 20 queries got one id more than once"),
     ("out of range", "out-of-range", "20 of 20 queries got ids that no row has"),
     ("too few", "fewer-than-k", "20 of 20 queries got fewer than 5 answers"),
+    ("forks and returns", "children", "started processes of its own while it was searching"),
     ("forks", "children", "started processes of its own while it was searching"),
     ("deletes folders", "deleted-folders", "deleted its own folders: tmp, work"),
     ("writes to descriptor 1", "prints", "printed 26 bytes while it was searching"),

@@ -94,6 +94,8 @@ def test_a_slow_setting_gets_fewer_queries_and_says_so(make_request: Make, sweep
     (record,) = sweep(replace(request, algorithms=[slow])).records
     assert record["dataset"]["queries"] == 10
     assert record["identity"]["queries"] == 20
+    assert len(set(results.read(record["path"]).arrays["query_index"].tolist())) == 10
+    assert record["metrics"]["recall"] == 1.0
     assert results.read(record["path"]).arrays["latencies_ns"].shape == (2, 10)
 
 

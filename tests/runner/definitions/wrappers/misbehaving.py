@@ -83,6 +83,11 @@ class Misbehaving(Wrapper):
         elif name == "writes to descriptor 1":
             os.write(1, b'{"ok": true}\n')
             self.misdeed = "none"
+        elif name == "forks and returns":
+            os.fork()
+            self.misdeed = "none"
+        elif name == "writes into the pipe":
+            os.write(int(sys.argv[2]), b"surprise\n")
         elif name == "deletes folders":
             with contextlib.suppress(FileNotFoundError):
                 shutil.rmtree(tempfile.gettempdir())
