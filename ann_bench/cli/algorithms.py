@@ -4,6 +4,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ann_bench.cli.arguments import add_definitions
+
 if TYPE_CHECKING:
     from ann_bench.config import Algorithm, Grid
 
@@ -25,14 +27,7 @@ examples:
         "names", nargs="*", metavar="NAME", help="show these, * and ? allowed (default: list all)"
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument(
-        "--definitions",
-        type=Path,
-        action="append",
-        default=[],
-        metavar="DIR",
-        help="more algorithms, from a folder with algorithms.yaml, wrappers/ and install/; may be repeated",
-    )
+    add_definitions(parser)
 
 
 def main(args: argparse.Namespace) -> int:

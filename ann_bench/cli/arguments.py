@@ -1,8 +1,35 @@
-"""Types of arguments that several commands share."""
+"""Arguments that several commands share, and types of arguments."""
 
 import argparse
 import re
 from collections.abc import Callable
+from pathlib import Path
+
+Parser = argparse._ActionsContainer  # what a parser and a group of one have in common
+
+
+def add_results(parser: Parser) -> None:
+    """Add --results, the folder of the results files."""
+    parser.add_argument(
+        "--results",
+        type=Path,
+        default=Path("results"),
+        metavar="DIR",
+        help="folder of the results files (default: %(default)s)",
+    )
+
+
+def add_definitions(parser: Parser) -> None:
+    """Add --definitions, folders of algorithms outside the project."""
+    parser.add_argument(
+        "--definitions",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="more algorithms, from a folder with algorithms.yaml, wrappers/ and install/; may be repeated",
+    )
+
 
 _UNITS = {"": 1, "b": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 

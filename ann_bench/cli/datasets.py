@@ -173,7 +173,7 @@ def _known() -> "dict[str, Entry | Path]":
     from ann_bench import paths
     from ann_bench.datasets import Catalog
 
-    known: dict[str, Entry | Path] = dict(Catalog.read().root)
+    known: dict[str, Entry | Path] = dict(Catalog.read().entries)
     for folder in paths.dataset_search_path():
         for path in sorted(folder.glob("*.hdf5")):
             known.setdefault(path.stem, path)

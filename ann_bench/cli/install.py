@@ -5,6 +5,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ann_bench.cli.arguments import add_definitions
+
 if TYPE_CHECKING:
     from ann_bench.environments import Environment
 
@@ -30,14 +32,7 @@ exit status: 0 all that was asked for is ready; 1 something failed; 2 usage"""
         "--list", action="store_true", help="tell what is installed, and why something is not"
     )
     parser.add_argument("--force", action="store_true", help="make an environment anew even if it is ready")
-    parser.add_argument(
-        "--definitions",
-        type=Path,
-        action="append",
-        default=[],
-        metavar="DIR",
-        help="more recipes, from a folder with install/; may be repeated",
-    )
+    add_definitions(parser)
 
 
 def main(args: argparse.Namespace) -> int:

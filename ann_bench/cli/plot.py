@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ann_bench.cli.arguments import integer
+from ann_bench.cli.arguments import add_results, integer
 from ann_bench.errors import ResultsError, UsageError
 
 if TYPE_CHECKING:
@@ -121,13 +121,7 @@ examples:
         metavar="FILE",
         help=".png, .svg or .pdf; may be repeated (default: DATASET-kK.png in the results folder)",
     )
-    where.add_argument(
-        "--results",
-        type=Path,
-        default=Path("results"),
-        metavar="DIR",
-        help="folder of the results files (default: %(default)s)",
-    )
+    add_results(where)
     where.add_argument("--no-table", action="store_true", help="print no table")
 
 

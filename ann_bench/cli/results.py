@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ann_bench.cli.arguments import integer
+from ann_bench.cli.arguments import add_results, integer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,13 +75,7 @@ def main(args: argparse.Namespace) -> int:
 
 def _add_results(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument(
-        "--results",
-        type=Path,
-        default=Path("results"),
-        metavar="DIR",
-        help="folder of the results files (default: %(default)s)",
-    )
+    add_results(parser)
 
 
 def _add_filters(parser: argparse.ArgumentParser) -> None:

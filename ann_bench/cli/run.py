@@ -3,10 +3,9 @@
 import argparse
 import os
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ann_bench.cli.arguments import byte_count, cpu_list, integer, seconds
+from ann_bench.cli.arguments import add_definitions, add_results, byte_count, cpu_list, integer, seconds
 
 if TYPE_CHECKING:
     from ann_bench.config import Algorithm
@@ -119,21 +118,8 @@ exit status: 0 all was measured; 1 something failed or could not be measured; 2 
         help="resident memory a worker may use, such as 4G (default: 80%% of what is free)",
     )
     where = parser.add_argument_group("where things are")
-    where.add_argument(
-        "--results",
-        type=Path,
-        default=Path("results"),
-        metavar="DIR",
-        help="folder of the results files (default: %(default)s)",
-    )
-    where.add_argument(
-        "--definitions",
-        type=Path,
-        action="append",
-        default=[],
-        metavar="DIR",
-        help="more algorithms, from a folder with algorithms.yaml, wrappers/ and install/; may be repeated",
-    )
+    add_results(where)
+    add_definitions(where)
     where.add_argument("--offline", action="store_true", help="download nothing")
     parser.add_argument(
         "--plot", action="store_true", help="draw the curves and print the table when done, as plot.py does"
