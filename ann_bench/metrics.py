@@ -10,11 +10,16 @@ what could have been found: min(k, true neighbours that exist).
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, wraps
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import stdtrit
+
+from ann_bench.distances import rounding_scale
+
+if TYPE_CHECKING:
+    from ann_bench.datasets import Dataset
 
 Floats = npt.NDArray[np.float64]
 Value = float | None
@@ -41,6 +46,12 @@ class Truth:
     distances: Floats
     scale: Floats
     n_train: int
+
+    @classmethod
+    def of(cls, dataset: "Dataset") -> "Truth":
+        """Return the exact answers of a dataset to all its queries."""
+        scale = rounding_scale(dataset.distance, dataset.test, dataset.train)
+        return cls(dataset.neighbors, dataset.distances, scale, dataset.n)
 
 
 @dataclass(frozen=True)
@@ -242,9 +253,11 @@ def id_recall(sample: Sample) -> Value:
 
 @_metric("ann_benchmarks_recall", "Recall (ann-benchmarks)", needs="answers", higher_is_better=True)
 def ann_benchmarks_recall(sample: Sample) -> Value:
-    """Share of answers within the k-th exact distance plus 0.001, in float32, as ann-benchmarks counts it.
+    """Share of the k true neighbours that answers within the k-th distance plus 0.001 can stand for.
 
-    On tight data the absolute tolerance accepts wrong neighbours: for comparison with published curves only.
+    Distances are compared in float32. The threshold is that of ann-benchmarks, and on tight data it accepts
+    wrong neighbours: for comparison with published curves only. Theirs counts an id as often as it is given,
+    and divides by k; ours counts it once, and divides by what there is to find, min(k, rows).
     """
     with np.errstate(over="ignore"):
         limit = sample.kth.astype(np.float32) + np.float32(1e-3)
@@ -268,8 +281,8 @@ def _epsilon_recall(sample: Sample, epsilon: float) -> Value:
     return _share_within(sample, sample.kth + _rounding(sample, epsilon), sample.distances)
 
 
-@_metric("relative_error", "Relative error", needs="answers")
-def relative_error(sample: Sample) -> Value:
+@_metric("distance_ratio", "Distance ratio", needs="answers")
+def distance_ratio(sample: Sample) -> Value:
     """Distances found over those of as many true neighbours; 1 is perfect, missing answers are left out.
 
     1 + sum(found - true) / sum(|true|) over all queries, where a query that gave m answers is held against

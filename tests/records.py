@@ -27,6 +27,7 @@ def make_record(
     """Return a record of one measurement; `minutes` says how long after the first one it started."""
     data = {"name": "glove-4-angular", "distance": "angular", "n": 25_000, "dimension": 4, "queries": 1_000}
     data |= {"queries_available": 1_000} | (dataset or {})
+    data.setdefault("rows_available", data["n"])
     data.setdefault("sha256", hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest())
     build, query = build or {}, query if query is not None else {"ef": recall}
     derived = {
@@ -57,6 +58,8 @@ def make_record(
         },
         "library_version": version,
         "library_digest": hashlib.sha256(version.encode()).hexdigest(),
+        "environment_versions": {"python": "3.11.7"},
+        "time_limits": {"build_s": 60.0, "setting_s": 2.0},
         "build": build,
         "query": query,
         "seed": 1,

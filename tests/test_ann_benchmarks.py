@@ -9,10 +9,8 @@ import pytest
 
 from ann_bench import results
 from ann_bench.ann_benchmarks import read_layout, write_layout
-from ann_bench.datasets import Dataset
-from ann_bench.distances import distances_to
 from ann_bench.errors import DatasetError, ResultsError
-from tests.measurements import make_measurement
+from tests.measurements import make_dataset, make_measurement
 
 LAYOUT = json.loads((Path(__file__).parent / "golden" / "ann_benchmarks_layout.json").read_text())
 KINDS = {"bool": np.bool_, "str": str, "int": np.integer, "float": np.floating}
@@ -53,15 +51,54 @@ def test_names_types_and_pads_are_those_of_the_description(tmp_path, mode):
         pass  # ann-benchmarks writes its metrics into the file
 
 
-def test_a_part_of_the_queries_is_not_exported(tmp_path):
+@pytest.mark.parametrize(
+    ("available", "said"),
+    [
+        ({"queries_available": 21}, "it has 20 of 21 queries, that layout all"),
+        ({"rows_available": 25_000}, "it has 100 of 25,000 rows, that layout all"),
+    ],
+)
+def test_a_part_of_the_dataset_is_not_exported(tmp_path, available, said):
     """Their plot compares with the dataset row by row: a part would be held against the wrong answers."""
-    part = make_measurement(n_queries=20, k=3)
-    part.record["dataset"]["queries_available"] = 21
+    part = make_measurement(n_queries=20, k=3, dataset=available)
     results.write(part, tmp_path / "ours")
     lines = []
     records = results.scan(tmp_path / "ours", on_skip=silent)
     assert write_layout(records, tmp_path / "theirs", on_skip=lines.append) == []
-    assert lines == [f"passed over {records[0]['path']}: it has 20 of 21 queries, that layout all"]
+    assert lines == [f"passed over {records[0]['path']}: {said}"]
+
+
+def test_records_from_before_rows_available_are_exported(tmp_path):
+    """A record that does not tell how many rows its dataset has was measured on all of them."""
+    old = make_measurement()
+    del old.record["dataset"]["rows_available"]
+    assert len(exported(tmp_path, old)) == 1
+
+
+def test_of_two_versions_of_a_setting_the_newest_is_exported(tmp_path):
+    """Two versions would be two points of one frontier there; a later export replaces the earlier one."""
+    old, new = (make_measurement(version=v, minutes=m) for v, m in (("1.0", 0), ("1.1", 5)))
+    new.arrays["neighbors"][:] = 7
+    first = exported(tmp_path, old)
+    assert exported(tmp_path, new) == first
+    with h5py.File(first[0]) as file:
+        assert set(file["neighbors"][()].flat) == {7}
+    assert list((tmp_path / "theirs").rglob("*.hdf5")) == first
+
+
+@pytest.mark.parametrize("damage", [b"", None])
+def test_a_damaged_measurement_does_not_end_the_export(tmp_path, damage):
+    """A file that broke after the scan, or lacks its arrays, is named in one line; the others are written."""
+    good, bad = make_measurement(), make_measurement(algorithm="bad")
+    path = results.write(bad if damage is not None else results.Measurement(bad.record), tmp_path / "ours")
+    results.write(good, tmp_path / "ours")
+    records = results.scan(tmp_path / "ours", on_skip=silent)
+    if damage is not None:
+        path.write_bytes(damage)
+    lines = []
+    assert len(write_layout(records, tmp_path / "theirs", on_skip=lines.append)) == 1
+    assert len(lines) == 1
+    assert lines[0].startswith(f"passed over {path}: ")
 
 
 def test_values_by_hand(tmp_path):
@@ -111,6 +148,14 @@ def test_paths_are_those_that_ann_benchmarks_walks(tmp_path):
     assert "_" not in name
 
 
+def test_the_algorithms_attribute_is_the_name_of_its_folder(tmp_path):
+    """Their website makes a file named as the attribute says: it holds no separator, as the folder's."""
+    (path,) = exported(tmp_path, make_measurement(algorithm="annoy", label="../../x y"))
+    with h5py.File(path) as file:
+        assert file.attrs["algo"] == path.parent.name
+        assert "/" not in file.attrs["algo"]
+
+
 def test_repeated_and_impossible_ids_cannot_score_there(tmp_path):
     """Their recall counts distances: a repeated id and one out of range get +inf in the copy."""
     measurement = make_measurement(n_queries=1, k=4)
@@ -123,7 +168,9 @@ def test_repeated_and_impossible_ids_cannot_score_there(tmp_path):
 def test_failed_settings_have_no_file(tmp_path):
     """The layout knows no failures: they are left out, and the rest is written."""
     failure = {"kind": "signal", "stage": "build", "text": "SIGSEGV", "log_tail": ""}
-    assert len(exported(tmp_path, make_measurement(), make_measurement(failure=failure))) == 1
+    assert (
+        len(exported(tmp_path, make_measurement(), make_measurement(algorithm="annoy", failure=failure))) == 1
+    )
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
@@ -131,16 +178,6 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "theirs").write_text("")
     with pytest.raises(ResultsError, match=r"cannot write the export: .*; name another --output"):
         exported(tmp_path, make_measurement())
-
-
-def make_dataset(distance="euclidean"):
-    """Return 100 random points with exact answers to 20 queries."""
-    random = np.random.default_rng(5)
-    train, test = (random.random((n, 4), dtype=np.float32) for n in (100, 20))
-    every = distances_to(distance, test, train, np.tile(np.arange(100), (20, 1)))
-    order = np.argsort(every, axis=1)[:, :10]
-    exact = np.take_along_axis(every, order, axis=1)
-    return Dataset("points", distance, train, test, order.astype(np.int32), exact, "5a" * 32, 20, {})
 
 
 @pytest.mark.parametrize("mode", ["single", "batch"])
@@ -163,7 +200,11 @@ def test_what_was_exported_can_be_imported(tmp_path, mode):
         "latencies_ns", measurement.arrays.get("round_wall_ns")[:, None] if mode == "batch" else None
     )
     assert record["metrics"]["qps_best"] == pytest.approx(20 / times.sum(axis=1).min() * 1e9, rel=1e-4)
+    assert record["threads"] == (1 if mode == "single" else None)
     np.testing.assert_array_equal(found.arrays["neighbors"], measurement.arrays["neighbors"])
+    assert record.keys() == measurement.record.keys()
+    for part in ("dataset", "algorithm", "costs", "harness"):
+        assert record[part].keys() == measurement.record[part].keys()
     assert results.read(results.write(found, tmp_path / "again")).record["metrics"] == record["metrics"]
 
 
@@ -199,3 +240,75 @@ def test_files_that_cannot_be_imported_are_passed_over_with_a_line(tmp_path):
     assert all(line.startswith("passed over ") and "\n" not in line for line in lines)
     assert sum("unknown: no such dataset" in line for line in lines) == 1
     assert sum("it answers 50 queries, points has 20" in line for line in lines) == 1
+
+
+def replace(name, array):
+    """Return a change of a file of theirs: one of its datasets is another."""
+
+    def change(file):
+        del file[name]
+        file[name] = array
+
+    return change
+
+
+BAD = {
+    "no best time": lambda file: file.attrs.modify("best_search_time", 0.0),
+    "no runs": lambda file: file.attrs.modify("run_count", 0),
+    "endless build": lambda file: file.attrs.modify("build_time", np.inf),
+    "count of 0": lambda file: file.attrs.modify("count", 0),
+    "another count": lambda file: file.attrs.modify("count", 4),
+    "count not a number": lambda file: file.attrs.create("count", np.nan),
+    "size not a number": lambda file: file.attrs.modify("index_size", np.nan),
+    "flat neighbors": replace("neighbors", np.arange(20)),
+    "no neighbors": replace("neighbors", np.empty((0, 3), dtype=int)),
+    "neighbors of no kind": replace("neighbors", np.full((20, 3), np.nan)),
+    "ids beyond 32 bits": replace("neighbors", np.full((20, 3), 2**40)),
+    "fewer times": replace("times", np.full(19, 1e-3)),
+    "times that are none": replace("times", np.full(20, np.nan)),
+    "negative times": replace("times", np.full(20, -1.0)),
+    "no time at all": replace("times", np.zeros(20)),
+}
+
+
+@pytest.mark.parametrize("bad", BAD)
+def test_a_file_that_makes_no_sense_is_passed_over(tmp_path, bad):
+    """Numbers out of range and shapes that do not fit cost one line; what is read can be written."""
+    exported(tmp_path, make_measurement(dataset={"name": "points"}, algorithm="good"))
+    (path,) = (
+        p for p in exported(tmp_path, make_measurement(dataset={"name": "points"})) if "hnsw" in str(p)
+    )
+    with h5py.File(path, "r+") as file:
+        BAD[bad](file)
+    lines = []
+    (found,) = read_layout(tmp_path / "theirs", lambda name, k: make_dataset(), on_skip=lines.append)
+    assert found.record["algorithm"]["name"] == "good"
+    assert len(lines) == 1
+    assert lines[0].startswith(f"passed over {path}: not a result in ann-benchmarks' layout (")
+
+
+def test_a_file_that_their_plot_wrote_into_is_the_same_run(tmp_path):
+    """Their plot.py keeps its metrics in the file: the identity stays, and that of another run is another."""
+
+    def identities():
+        found = read_layout(tmp_path / "theirs", lambda name, k: make_dataset(), on_skip=silent)
+        return [measurement.record["identity_hash"] for measurement in found]
+
+    (path,) = exported(tmp_path, make_measurement(dataset={"name": "points"}))
+    before = identities()
+    with h5py.File(path, "r+") as file:
+        file.create_group("metrics/knn").attrs["mean"] = 0.9
+        file["metrics/knn/recalls"] = np.ones(20)
+    assert identities() == before
+    with h5py.File(path, "r+") as file:
+        file["neighbors"][0, 0] += 1
+    assert identities() != before
+
+
+def test_a_process_that_shrank_has_no_index_size(tmp_path):
+    """Their index size is the growth of a process, which may be negative: it is unknown then."""
+    (path,) = exported(tmp_path, make_measurement(dataset={"name": "points"}))
+    with h5py.File(path, "r+") as file:
+        file.attrs["index_size"] = -12.0
+    (found,) = read_layout(tmp_path / "theirs", lambda name, k: make_dataset(), on_skip=silent)
+    assert found.record["costs"]["index_bytes_resident"] is None

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ann_bench.metrics import METRICS, Truth, compute, countable_answers, t_interval
+from tests.measurements import make_dataset
 
 
 def make_truth(distances, neighbors=None, *, scale=1.0, n_train=100):
@@ -43,18 +44,18 @@ RECALLS = ("recall", "id_recall", "ann_benchmarks_recall", "epsilon_recall_0.01"
 
 
 def test_perfect_answers_are_perfect():
-    """All neighbours found, in any order: every recall is 1, the relative error is 1, k answers came."""
+    """All neighbours found, in any order: every recall is 1, the distance ratio is 1, k answers came."""
     truth = make_truth([[1, 2, 3], [4, 5, 6]])
     values = measure(truth, ids=[[2, 0, 1], [0, 1, 2]], distances=[[3, 1, 2], [4, 5, 6]])
     assert {name: values[name] for name in RECALLS} == dict.fromkeys(RECALLS, 1.0)
-    assert (values["relative_error"], values["candidates"]) == (1.0, 3.0)
+    assert (values["distance_ratio"], values["candidates"]) == (1.0, 3.0)
 
 
 def test_recall_by_hand():
     """Of four true neighbours three were found: recall 3/4, and the wrong answer adds its distance."""
     values = measure(make_truth([[1, 2], [1, 2]]), ids=[[0, 1], [0, 9]], distances=[[1, 2], [1, 8]])
     assert {name: values[name] for name in RECALLS} == dict.fromkeys(RECALLS, 0.75)
-    assert values["relative_error"] == pytest.approx((1 + 2 + 1 + 8) / (1 + 2 + 1 + 2))
+    assert values["distance_ratio"] == pytest.approx((1 + 2 + 1 + 8) / (1 + 2 + 1 + 2))
 
 
 def test_a_tie_counts_in_recall_and_not_in_id_recall():
@@ -94,7 +95,7 @@ def test_negative_distances_widen_the_right_way():
     """Distances of `dot` are negative: 10 % of -10 reaches to -9, and a worse answer has an error above 1."""
     values = measure(make_truth([[-10.0]]), ids=[[5]], distances=[[-9.5]])
     assert (values["recall"], values["epsilon_recall_0.01"], values["epsilon_recall_0.1"]) == (0, 0, 1)
-    assert values["relative_error"] == pytest.approx(1.05)
+    assert values["distance_ratio"] == pytest.approx(1.05)
 
 
 @pytest.mark.parametrize(
@@ -126,15 +127,15 @@ def test_the_denominator_is_what_could_be_found():
 
 
 def test_no_answers_at_all():
-    """When nothing came back recall is 0 and the relative error says nothing."""
+    """When nothing came back recall is 0 and the distance ratio says nothing."""
     values = measure(make_truth([[1, 2]]), ids=[[-1, -1]], distances=[[np.inf, np.inf]])
-    assert (values["recall"], values["candidates"], values["relative_error"]) == (0, 0, None)
+    assert (values["recall"], values["candidates"], values["distance_ratio"]) == (0, 0, None)
 
 
-def test_relative_error_at_distance_zero():
+def test_distance_ratio_at_distance_zero():
     """Exact duplicates of the query: found is 1, not found has no ratio."""
-    assert measure(make_truth([[0.0]]), ids=[[0]], distances=[[0]])["relative_error"] == 1.0
-    assert measure(make_truth([[0.0]]), ids=[[5]], distances=[[3]])["relative_error"] is None
+    assert measure(make_truth([[0.0]]), ids=[[0]], distances=[[0]])["distance_ratio"] == 1.0
+    assert measure(make_truth([[0.0]]), ids=[[5]], distances=[[3]])["distance_ratio"] is None
 
 
 def test_truth_may_be_larger_and_not_smaller():
@@ -349,3 +350,13 @@ def test_stored_float32_distances_lose_no_recall():
     truth = make_truth(exact)
     ids = np.tile(np.arange(10), (200, 1))
     assert measure(truth, ids=ids, distances=exact.astype(np.float32))["recall"] == 1.0
+
+
+def test_the_truth_of_a_dataset_is_all_its_answers():
+    """Neighbours, distances, rows and the scale of rounding are those of the dataset."""
+    dataset = make_dataset()
+    truth = Truth.of(dataset)
+    assert (truth.neighbors is dataset.neighbors, truth.distances is dataset.distances) == (True, True)
+    assert truth.n_train == 100
+    largest = np.linalg.norm(dataset.train.astype(float), axis=1).max()
+    np.testing.assert_allclose(truth.scale, np.linalg.norm(dataset.test.astype(float), axis=1) + largest)

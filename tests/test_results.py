@@ -4,8 +4,8 @@ import errno
 import json
 import os
 import random
-import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import textwrap
@@ -260,6 +260,12 @@ def rewrite(path: Path, **attributes: object) -> None:
                 file.attrs[name] = value
 
 
+def change_record(path: Path, **changes: object) -> None:
+    """Replace parts of the record of a results file."""
+    with h5py.File(path, "r+") as file:
+        file.attrs["record"] = json.dumps(json.loads(file.attrs["record"]) | changes)
+
+
 DAMAGE = {
     "empty": lambda path: path.write_bytes(b""),
     "cut": lambda path: path.write_bytes(path.read_bytes()[:-100]),
@@ -271,6 +277,16 @@ DAMAGE = {
     "no mapping": lambda path: rewrite(path, record="[]"),
     "lacking": lambda path: rewrite(path, record='{"k": 10}'),
     "later": lambda path: rewrite(path, schema_version=2),
+    "dataset a text": lambda path: change_record(path, dataset="x"),
+    "dataset without rows": lambda path: change_record(path, dataset={"name": "x"}),
+    "algorithm null": lambda path: change_record(path, algorithm=None),
+    "k a text": lambda path: change_record(path, k="10"),
+    "a metric a text": lambda path: change_record(path, metrics={"recall": "high"}),
+    "problems of no kind": lambda path: change_record(path, problems=["bad"]),
+    "failed without a reason": lambda path: change_record(path, status="failed"),
+    "no time": lambda path: change_record(path, started="yesterday"),
+    "a time without zone": lambda path: change_record(path, started="2026-11-01T00:00:00"),
+    "queries a text": lambda path: change_record(path, identity={"queries": "all"}),
 }
 
 
@@ -287,6 +303,16 @@ def test_a_damaged_or_foreign_file_is_passed_over_with_one_line(tmp_path, damage
     with pytest.raises(ResultsError) as error:
         results.read(bad)
     assert f"passed over {error.value}" == lines[0]
+
+
+def test_the_wrong_part_of_a_record_is_named(tmp_path):
+    """The line about a record with a part of a wrong type says which part, and what it should be."""
+    path = results.write(make_measurement(), tmp_path)
+    change_record(path, dataset={**make_measurement().record["dataset"], "n": "many"})
+    with pytest.raises(ResultsError) as error:
+        results.read_record(path)
+    said = "has a wrong dataset.n (Input should be a valid integer)"
+    assert str(error.value) == f"{path}: its record {said}; measure again"
 
 
 def test_another_schema_version_is_told_with_both_numbers(tmp_path):
@@ -378,26 +404,24 @@ def test_the_index_is_used_and_checked(tmp_path, monkeypatch):
     assert opened == [paths[1]]
 
 
+@pytest.mark.parametrize("row", ["{", "[]", '{"k": 10}', None, 3])
+def test_a_row_of_the_index_that_makes_no_sense_is_ignored(tmp_path, row):
+    """Where the index holds no record the file is read again, and the index set right."""
+    results.write(make_measurement(), tmp_path)
+    first = results.scan(tmp_path, on_skip=silent)
+    index = sqlite3.connect(tmp_path / ".index.sqlite")
+    with index:
+        index.execute("UPDATE records_1 SET record = ?", (row,))
+    assert results.scan(tmp_path, on_skip=silent) == first
+    assert json.loads(index.execute("SELECT record FROM records_1").fetchone()[0])["k"] == first[0]["k"]
+    index.close()
+
+
 def test_scan_works_where_nothing_can_be_written(tmp_path, monkeypatch):
     """Without a place for the index (here a folder has its name) every record is read from its file."""
     results.write(make_measurement(), tmp_path)
     (tmp_path / ".index.sqlite").mkdir()
     assert len(results.scan(tmp_path, on_skip=silent)) == 1
-
-
-def test_find_knows_what_was_measured(tmp_path):
-    """The newest measurement of exactly this identity is found; a damaged file or an equal hash is none."""
-    identity = make_measurement().record["identity"]
-    assert results.find(tmp_path, identity) is None
-    for minutes in (5, 9, 2):
-        results.write(make_measurement(minutes=minutes), tmp_path)
-    found = results.find(tmp_path, identity)
-    assert found["started"] == make_measurement(minutes=9).record["started"]
-    assert results.read_record(Path(found["path"]))["started"] == found["started"]
-    assert results.find(tmp_path, identity | {"k": 99}) is None
-    other = Path(found["path"]).with_name(f"{results.identity_hash({'a': 1})}.hdf5")
-    shutil.copy(found["path"], other)
-    assert results.find(tmp_path, {"a": 1}) is None
 
 
 def test_newest_takes_the_last_of_each():
@@ -431,9 +455,11 @@ def test_select_takes_globs_and_values():
 
 
 def test_the_readme_tells_every_key_and_array(tmp_path):
-    """`results/README.md` names every key of the record and every array."""
+    """`results/README.md` names every key of the record and of its parts, and every array."""
     text = (ROOT / "results" / "README.md").read_text()
     measurement = results.read(results.write(make_measurement(mode="batch"), tmp_path))
-    told = {*measurement.record, *measurement.arrays, "latencies_ns", "lock", "log"}
+    told = {*measurement.record, *measurement.arrays, "latencies_ns", "query_index", "lock", "log"}
+    for part in ("dataset", "algorithm", "costs", "time_limits", "harness"):
+        told |= measurement.record[part].keys()
     assert [name for name in sorted(told) if f"`{name}`" not in text] == []
     assert json.loads(json.dumps(measurement.record)) == measurement.record

@@ -9,24 +9,26 @@ from typing import TYPE_CHECKING, Any
 
 from ann_bench.cli.arguments import add_results, integer
 from ann_bench.errors import ResultsError, UsageError
+from ann_bench.text import printable
 
 if TYPE_CHECKING:
     from ann_bench.report.charts import Chart
 
 HELP = "draw what was measured, and print it as a table"
 
-# What ann-benchmarks calls the metrics that we name otherwise.
+# What ann-benchmarks calls the metrics that we name otherwise. Its `queriessize`, index size over queries per
+# second, is left out: it is no size of anything.
 ALIASES = {
     "k-nn": "ann_benchmarks_recall",
     "epsilon": "epsilon_recall_0.01",
     "largeepsilon": "epsilon_recall_0.1",
-    "rel": "relative_error",
+    "rel": "distance_ratio",
     "p50": "latency_p50_us",
     "p95": "latency_p95_us",
     "p99": "latency_p99_us",
     "p999": "latency_p999_us",
     "build": "build_s",
-    "indexsize": "index_bytes",
+    "indexsize": "index_bytes_resident",
     "distcomps": "distance_computations",
 }
 
@@ -185,7 +187,7 @@ def _charts(args: argparse.Namespace) -> "list[Chart]":
         raise ResultsError(
             f"{args.results}: there is no such folder; measure with run.py, or name another with --results"
         )
-    records = results.scan(args.results, on_skip=lambda line: print(line, file=sys.stderr))
+    records = results.scan(args.results, on_skip=lambda line: print(printable(line), file=sys.stderr))
     if not records:
         raise ResultsError(
             f"{args.results}: there is no measurement here yet; type `python run.py` to make some"
@@ -221,7 +223,10 @@ def _only(charts: "list[Chart]", path: Path) -> "Chart":
     last = max(charts, key=lambda c: max(r["started"] for r in (*c.records, *c.failures)))
     others = [chart.name for chart in charts if chart is not last]
     if others:
-        print(f"{last.name} is drawn; measured before and left out: {_listed(others)}", file=sys.stderr)
+        print(
+            printable(f"{last.name} is drawn; measured before and left out: {_listed(others)}"),
+            file=sys.stderr,
+        )
     return last
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ann_bench.cli.arguments import add_results, integer
+from ann_bench.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,26 +28,31 @@ examples:
   ann-bench results export --format parquet --output measurements.parquet
   ann-bench results export --format ann-benchmarks --output ~/ann-benchmarks"""
     commands = parser.add_subparsers(dest="results_command", required=True, metavar="COMMAND")
+    form = parser.formatter_class
 
-    listing = commands.add_parser("list", help="one line per setting: recall, queries per second, status")
+    listing = commands.add_parser(
+        "list", formatter_class=form, help="one line per setting: recall, queries per second, status"
+    )
     listing.description = "List the newest measurement of each setting and label."
     listing.add_argument("--all", action="store_true", help="also older measurements of a setting")
     listing.add_argument("--failed", action="store_true", help="only settings that failed")
     _add_filters(listing)
     listing.set_defaults(results_main=_list)
 
-    show = commands.add_parser("show", help="everything about one measurement")
+    show = commands.add_parser("show", formatter_class=form, help="everything about one measurement")
     show.description = "Tell everything about one measurement; of one that failed, also why."
     show.add_argument("which", metavar="PATH|HASH", help="a results file, or the first digits of its hash")
     show.add_argument("--log", action="store_true", help="print the library's whole output as well")
     show.add_argument("--lock", action="store_true", help="print what was installed as well")
-    _add_results(show)
+    add_results(show)
     show.set_defaults(results_main=_show)
 
-    export = commands.add_parser("export", help="write measurements as a table, or for ann-benchmarks")
+    export = commands.add_parser(
+        "export", formatter_class=form, help="write measurements as a table, or for ann-benchmarks"
+    )
     export.description = (
-        "Write the newest measurement of each identity as a table with one row each, or as copies\n"
-        "that ann-benchmarks' plot.py and website draw (below OUTPUT/results)."
+        "Write the newest measurement of each identity as a table with one row each, or that of each setting "
+        "as copies that ann-benchmarks' plot.py and website draw (below OUTPUT/results)."
     )
     export.add_argument("--format", choices=_FORMATS, default="csv", help="(default: %(default)s)")
     export.add_argument(
@@ -56,14 +62,14 @@ examples:
     _add_filters(export)
     export.set_defaults(results_main=_export)
 
-    importing = commands.add_parser("import", help="read results of ann-benchmarks")
+    importing = commands.add_parser("import", formatter_class=form, help="read results of ann-benchmarks")
     importing.description = (
-        'Read results in ann-benchmarks\' layout as measurements labelled "imported". Their recall is\n'
+        'Read results in ann-benchmarks\' layout as measurements labelled "imported". Their recall is '
         "computed anew from the dataset, which is downloaded if need be."
     )
     importing.add_argument("folder", type=Path, metavar="FOLDER", help="results folder of ann-benchmarks")
     importing.add_argument("--offline", action="store_true", help="download nothing")
-    _add_results(importing)
+    add_results(importing)
     importing.set_defaults(results_main=_import)
 
 
@@ -73,11 +79,6 @@ def main(args: argparse.Namespace) -> int:
     return code
 
 
-def _add_results(parser: argparse.ArgumentParser) -> None:
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    add_results(parser)
-
-
 def _add_filters(parser: argparse.ArgumentParser) -> None:
     globs: dict[str, Any] = {"action": "append", "default": [], "metavar": "GLOB"}
     parser.add_argument("--dataset", **globs, help="only these datasets; * and ? allowed, may be repeated")
@@ -85,7 +86,7 @@ def _add_filters(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-k", "--count", type=integer(1), metavar="K", help="only this number of neighbours")
     parser.add_argument("--batch", action="store_true", help="only what was measured with --batch")
     parser.add_argument("--label", metavar="TEXT", help='only this label; "" for none')
-    _add_results(parser)
+    add_results(parser)
 
 
 def _selected(args: argparse.Namespace) -> "list[Record]":
@@ -112,7 +113,7 @@ def _scanned(root: Path) -> "list[Record]":
 
 
 def _warn(line: str) -> None:
-    print(line, file=sys.stderr)
+    print(printable(line), file=sys.stderr)
 
 
 def _list(args: argparse.Namespace) -> int:
@@ -170,11 +171,12 @@ def _export(args: argparse.Namespace) -> int:
     from ann_bench import export, results
     from ann_bench.ann_benchmarks import write_layout
 
-    records = results.newest(_selected(args))
+    records = _selected(args)
     if args.format == "ann-benchmarks":
-        written = write_layout(records, args.output, on_skip=lambda line: print(line, file=sys.stderr))
+        written = write_layout(records, args.output, on_skip=_warn)
         print(f"{args.output / 'results'}: {len(written)} files; failed settings have none in that layout")
         return 0
+    records = results.newest(records)
     export.export(records, args.format, args.output)
     print(f"{args.output}: {len(records)} measurements")
     return 0
@@ -194,11 +196,12 @@ def _import(args: argparse.Namespace) -> int:
 
     skipped: list[str] = []
     measurements = read_layout(args.folder, load, on_skip=skipped.append)
-    new = [m for m in measurements if results.find(args.results, m.record["identity"]) is None]
-    for measurement in new:
+    known = {record["identity_hash"] for record in results.scan(args.results, on_skip=_warn)}
+    new = {m.record["identity_hash"]: m for m in measurements if m.record["identity_hash"] not in known}
+    for measurement in new.values():
         results.write(measurement, args.results)
     for line in skipped:
         _warn(line)
-    known = len(measurements) - len(new)
-    print(f"{args.results}: {len(new)} imported, {known} there already, {len(skipped)} passed over")
+    old = len(measurements) - len(new)
+    print(f"{args.results}: {len(new)} imported, {old} there already, {len(skipped)} passed over")
     return 1 if skipped else 0

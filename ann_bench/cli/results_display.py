@@ -12,6 +12,7 @@ from rich.text import Text
 
 from ann_bench.metrics import METRICS
 from ann_bench.results import Measurement, Record
+from ann_bench.text import printable
 
 _HASH_DIGITS = 7
 _AGES = ((86_400, "d"), (3_600, "h"), (60, "min"))
@@ -25,7 +26,7 @@ def print_group(console: Console, records: Sequence[Record]) -> None:
         *(f"k = {records[0]['k']}", records[0]["mode"]),
     )
     table = Table(
-        title=Text(" · ".join(parts)),
+        title=Text(printable(" · ".join(parts))),
         title_justify="left",
         title_style="bold",
         box=box.SIMPLE_HEAD,
@@ -43,8 +44,10 @@ def print_group(console: Console, records: Sequence[Record]) -> None:
         recall, qps = (record["metrics"].get(name) for name in ("recall", "qps"))
         table.add_row(
             record["identity_hash"][:_HASH_DIGITS],
-            Text(record["algorithm"]["name"] + (f" [{record['label']}]" if record["label"] else "")),
-            Text(_parameters(record["build"] | record["query"])),
+            Text(
+                printable(record["algorithm"]["name"] + (f" [{record['label']}]" if record["label"] else ""))
+            ),
+            Text(printable(_parameters(record["build"] | record["query"]))),
             "" if recall is None else f"{recall:.4f}",
             "" if qps is None else f"{qps:,.0f}",
             _status(record),
@@ -62,10 +65,10 @@ def _parameters(parameters: Mapping[str, Any]) -> str:
     return " ".join(f"{name}={value}" for name, value in parameters.items())
 
 
-def _status(record: Record) -> str:
+def _status(record: Record) -> Text:
     if record["status"] == "failed":
-        return f"[red]{record['failure']['kind']}[/]"
-    return "[yellow]problem[/]" if record["problems"] else "ok"
+        return Text(printable(record["failure"]["kind"]), style="red")
+    return Text("problem", style="yellow") if record["problems"] else Text("ok")
 
 
 def _age(seconds: float) -> str:
@@ -86,7 +89,7 @@ def print_measurement(measurement: Measurement, path: Path, *, log: bool, lock: 
         )
         if failure["log_tail"]:
             console.print("last lines of its log:", style="dim")
-            console.print(_printable(failure["log_tail"].rstrip()), markup=False)
+            console.print(printable(failure["log_tail"].rstrip(), keep="\n\t"), markup=False)
     for problem in record["problems"]:
         _print_facts(console, f"problem: {problem['kind']}", {"": problem["text"]})
     _print_facts(console, "metrics", _metric_facts(record))
@@ -101,7 +104,7 @@ def print_measurement(measurement: Measurement, path: Path, *, log: bool, lock: 
     for wanted, title in ((lock, "lock"), (log, "log")):
         if wanted:
             console.print(f"\n{title}", style="bold")
-            console.print(_printable(getattr(measurement, title)), markup=False)
+            console.print(printable(getattr(measurement, title), keep="\n\t"), markup=False)
 
 
 def _setting_facts(record: Record, path: Path) -> dict[str, Any]:
@@ -116,7 +119,7 @@ def _setting_facts(record: Record, path: Path) -> dict[str, Any]:
         "dataset": f"{data['name']}: {data['n']:,} x {data['dimension']}, {data['distance']}",
         "queries": f"{data['queries']:,} of {data['queries_available']:,}",
         "k, mode": f"{record['k']}, {record['mode']}",
-        "threads": f"{record['threads']} (build: {record['build_threads']})",
+        "threads": f"{record['threads'] or 'unknown'} (build: {record['build_threads'] or 'unknown'})",
         "rounds": f"{record['rounds']} over {launches} launch{'' if launches == 1 else 'es'}",
         "preset, seed": f"{record['preset']}, {record['seed']}",
         "status": record["status"],
@@ -144,11 +147,6 @@ def _metric_facts(record: Record) -> dict[str, str]:
     return facts
 
 
-def _printable(text: str) -> str:
-    """Return text whose control characters cannot reach the terminal: a library's log may hold any."""
-    return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
-
-
 def _flat(value: object) -> str:
     return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
@@ -159,10 +157,10 @@ def _print_facts(console: Console, title: str | None, facts: Mapping[str, Any]) 
     if not known:
         return
     if title:
-        console.print(f"\n{title}", style="bold", markup=False)
+        console.print(f"\n{printable(title)}", style="bold", markup=False)
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in known.items():
-        table.add_row(name, Text(_printable(str(value))))
+        table.add_row(Text(printable(name)), Text(printable(value)))
     console.print(table)

@@ -42,7 +42,7 @@ def subtitle(chart: Chart) -> str:
         f"k = {chart.k}",
         f"{queries} queries",
         mode,
-        plural(chart.threads, "thread"),
+        "threads unknown" if chart.threads is None else plural(chart.threads, "thread"),
     )
     return _joined(parts)
 
@@ -110,7 +110,8 @@ def versions(chart: Chart) -> list[str]:
     """Return each library drawn with its versions: "annoy 1.17.3"."""
     found: dict[str, set[str]] = {}
     for record in chart.records:
-        found.setdefault(record["algorithm"]["library"], set()).add(record["library_version"])
+        if record["library_version"]:  # of what was imported it is not known
+            found.setdefault(record["algorithm"]["library"], set()).add(record["library_version"])
     texts = (one_line(f"{name} {'/'.join(sorted(found[name]))}", 40) for name in sorted(found))
     return [text.replace(" ", "\N{NO-BREAK SPACE}") for text in texts]
 

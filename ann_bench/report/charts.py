@@ -10,7 +10,7 @@ from typing import Any
 from ann_bench import frontier
 from ann_bench.metrics import METRICS
 from ann_bench.report.units import plural
-from ann_bench.results import Record, newest
+from ann_bench.results import IMPORTED, Record, newest
 
 SERIES = ("algorithm", "version", "label", "build")
 
@@ -53,7 +53,7 @@ class Chart:
     dataset: dict[str, Any]
     k: int
     mode: str
-    threads: int
+    threads: int | None
     series: tuple[Series, ...]
     failures: tuple[Record, ...]
     notes: tuple[str, ...]
@@ -106,7 +106,7 @@ def make_charts(records: Iterable[Record], series: str = "algorithm") -> list[Ch
     series
         What makes a curve: "algorithm", or each "version", "label" or "build" of it. A setting that was
         measured several times within a series counts with its newest measurement; `Chart.notes` tells where
-        that left a version or a label out.
+        that left a version or a label out. What was imported always makes series of its own.
     """
     groups: dict[tuple[Any, ...], list[Record]] = {}
     for record in records:
@@ -127,7 +127,7 @@ def _names(groups: dict[tuple[Any, ...], list[Record]]) -> dict[tuple[Any, ...],
         parts = [
             f"{name}-k{k}",
             "batch" if mode == "batch" else "",
-            f"t{threads}" if threads != 1 else "",
+            f"t{'-unknown' if threads is None else threads}" if threads != 1 else "",
             f"n{data['n']}" if data["n"] < rows[name] else "",
             f"q{asked(group[0])}" if asked(group[0]) < (data.get("queries_available") or 0) else "",
         ]
@@ -150,9 +150,9 @@ def _chart(name: str, records: list[Record], series: str) -> Chart:
         by_algorithm.setdefault(key[0], []).append(group)
     made, failures, notes = [], [], []
     for algorithm in sorted(by_algorithm):
-        groups = by_algorithm[algorithm]
+        groups = sorted(by_algorithm[algorithm], key=lambda group: _is_imported(group[0]))
         if series == "build":
-            groups.sort(key=lambda group: [_natural(v) for v in group[0]["build"].values()])
+            groups.sort(key=lambda g: (_is_imported(g[0]), [_natural(v) for v in g[0]["build"].values()]))
         for variant, group in enumerate(groups):
             current = newest(group, _setting)
             drawn = tuple(record for record in current if record["status"] == "ok")
@@ -160,6 +160,7 @@ def _chart(name: str, records: list[Record], series: str) -> Chart:
             made += [Series(algorithm, label, variant, drawn)] if drawn else []
             failures += [record for record in current if record["status"] != "ok"]
             notes += _left_out(label, group, drawn)
+    notes += _processors([record for series in made for record in series.records])
     first = max(records, key=lambda r: r["started"])
     return Chart(
         name,
@@ -174,13 +175,18 @@ def _chart(name: str, records: list[Record], series: str) -> Chart:
 
 
 def _series_key(record: Record, series: str) -> tuple[str, ...]:
+    own = (IMPORTED,) if _is_imported(record) else ()
     if series == "version":
-        return record["library_version"], record["library_digest"]
+        return *own, record["library_version"], record["library_digest"]
     if series == "label":
         return (record["label"],)
     if series == "build":
-        return (_canonical(record["build"]),)
-    return ()
+        return *own, _canonical(record["build"])
+    return own
+
+
+def _is_imported(record: Record) -> bool:
+    return bool(record["label"] == IMPORTED)
 
 
 def _setting(record: Record) -> tuple[str, str]:
@@ -198,6 +204,8 @@ def _natural(held: object) -> tuple[int, float, str]:
 def _label(record: Record, groups: list[list[Record]], series: str) -> str:
     """Return what tells a series from the others of its algorithm; its name where there are no others."""
     name = str(record["algorithm"]["name"])
+    if _is_imported(record):
+        return f"{name} · {IMPORTED}"
     if series == "version":
         return f"{name} {_version(record, [r for group in groups for r in group])}"
     if series == "label":
@@ -215,6 +223,15 @@ def _version(record: Record, among: list[Record]) -> str:
     version = str(record["library_version"])
     digests = {r["library_digest"] for r in among if r["library_version"] == version}
     return f"{version} ({record['library_digest'][:6]})" if len(digests) > 1 else version
+
+
+def _processors(drawn: Sequence[Record]) -> list[str]:
+    """Return a note if what is drawn was measured on several kinds of processor."""
+    counts = Counter(str(r["machine"].get("cpu") or "an unknown one") for r in drawn if not _is_imported(r))
+    if len(counts) < 2:
+        return []
+    told = ", ".join(f"{cpu} ({plural(count, 'setting')})" for cpu, count in counts.items())
+    return [f"measured on different processors, whose speeds do not compare: {told}"]
 
 
 def _left_out(label: str, group: list[Record], drawn: Sequence[Record]) -> list[str]:

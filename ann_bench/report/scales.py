@@ -36,7 +36,7 @@ _SHARES = (
     0.995,
 )
 _STARTS = (0.0, 0.5, 0.8, 0.9, 0.95, 0.99)  # where an axis may begin
-_NARROW = ("relative_error", "candidates")  # metrics whose values lie close together
+_NARROW = ("distance_ratio", "candidates")  # metrics whose values lie close together
 _MARGIN = 0.02  # white before and after, as a share of the axis
 _GAP = 0.09  # what the step to 1 takes of the axis
 

@@ -13,6 +13,7 @@ from ann_bench.report import captions
 from ann_bench.report.charts import Chart, Series, settings_value, value
 from ann_bench.report.units import MISSING, humanise
 from ann_bench.results import Record
+from ann_bench.text import printable
 
 TARGETS = (0.8, 0.9, 0.95, 0.99)
 _SORTED_BY = 0.95
@@ -80,7 +81,7 @@ def show(chart: Chart, console: Console, targets: Sequence[float] = TARGETS) -> 
             console.print(table)
     console.print()
     for line in (*captions.failures(chart), *captions.remarks(chart)):
-        console.print(Text(line))
+        console.print(Text(printable(line)))
 
 
 def _speeds(found: list[Row], targets: Sequence[float]) -> RenderableType:
@@ -105,7 +106,7 @@ def _settings(found: list[Row], targets: Sequence[float]) -> RenderableType:
     table.add_column("nearest settings", overflow="fold", max_width=_NAME_WIDTH)
     table.add_column("at " + " | ".join(f"{target:g}" for target in targets))
     for row in found:
-        table.add_row(Text(captions.one_line(row.series.label)), Text(_parameters(row)))
+        table.add_row(Text(captions.one_line(row.series.label)), Text(printable(_parameters(row))))
     return table
 
 

@@ -7,8 +7,9 @@ and tells everything but the arrays, the environment's lock and the log, which a
 """
 
 from ann_bench.results.files import path_part, read, read_record, write
-from ann_bench.results.index import find, scan
+from ann_bench.results.index import scan
 from ann_bench.results.record import (
+    IMPORTED,
     SCHEMA_VERSION,
     Measurement,
     Record,
@@ -19,10 +20,10 @@ from ann_bench.results.record import (
 )
 
 __all__ = [
+    "IMPORTED",
     "SCHEMA_VERSION",
     "Measurement",
     "Record",
-    "find",
     "identity_hash",
     "newest",
     "path_part",

@@ -4,7 +4,6 @@ import contextlib
 import errno
 import hashlib
 import itertools
-import json
 import os
 import re
 import shutil
@@ -18,16 +17,8 @@ import numpy as np
 
 from ann_bench.errors import ResultsError
 from ann_bench.results.record import SCHEMA_VERSION, Measurement, Record, identity_hash, to_json
+from ann_bench.results.schema import parse_record
 
-# What a record of this schema must have.
-_KEYS = frozenset(
-    {
-        *("schema_version", "status", "failure", "problems", "notes", "started", "label", "preset", "seed"),
-        *("dataset", "k", "mode", "threads", "build_threads", "rounds", "launch_of_round"),
-        *("algorithm", "library_version", "library_digest", "build", "query", "identity", "identity_hash"),
-        *("costs", "metrics", "machine", "harness"),
-    }
-)
 _DTYPES = {"neighbors": np.int32, "distances": np.float32}  # every other array is int64
 _TEXTS = ("lock", "log")
 _LINKS_UNSUPPORTED = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EXDEV}
@@ -45,12 +36,12 @@ def write(measurement: Measurement, root: Path) -> Path:
     Raises
     ------
     ResultsError
-        If the record lacks a key, or the file cannot be written (the disk is full, no permission). Nothing
-        of it is left then.
+        If the record lacks a part or has a wrong one, or the file cannot be written (the disk is full, no
+        permission). Nothing of it is left then.
     """
     digest = identity_hash(measurement.record.get("identity", {}))
     record = {**measurement.record, "schema_version": SCHEMA_VERSION, "identity_hash": digest}
-    _check(record, Path(digest))
+    parse_record(to_json(record), Path(digest))
     folder = _folder(record, Path(root))
     temporary = folder / f".{digest}.{uuid.uuid4().hex}.tmp"
     image = _image(record, measurement, name=temporary.name)
@@ -97,14 +88,6 @@ def path_part(name: str) -> str:
     if plain and plain == name:
         return plain
     return f"{plain}-{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
-
-
-def _check(record: object, path: Path) -> None:
-    if not isinstance(record, dict):
-        raise ResultsError(f"{path}: its record is a {type(record).__name__}, not a mapping; measure again")
-    missing = _KEYS - record.keys()
-    if missing:
-        raise ResultsError(f"{path}: its record lacks {', '.join(sorted(missing))}; measure again")
 
 
 def _folder(record: Record, root: Path) -> Path:
@@ -220,6 +203,4 @@ def _record(file: h5py.File, path: Path) -> Record:
             f"{path}: schema_version is {version}, this ann_bench reads {SCHEMA_VERSION};"
             " read it with the version that wrote it, or measure again"
         )
-    record: Record = json.loads(file.attrs["record"])
-    _check(record, path)
-    return record
+    return parse_record(file.attrs["record"], path)

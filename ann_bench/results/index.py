@@ -1,16 +1,15 @@
 """Finding measurements: the records below a folder, and a disposable SQLite copy of them."""
 
 import contextlib
-import json
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 from ann_bench.errors import ResultsError
 from ann_bench.results.files import read_record
-from ann_bench.results.record import SCHEMA_VERSION, Record, identity_hash, newest, to_json
+from ann_bench.results.record import SCHEMA_VERSION, Record, to_json
+from ann_bench.results.schema import parse_record
 
 INDEX_NAME = ".index.sqlite"
 # The table's name carries the version: what another version left in the index is not looked at.
@@ -34,9 +33,8 @@ def scan(root: Path, *, on_skip: Callable[[str], None]) -> list[Record]:
     records, fresh, seen = [], [], set()
     for path, size, mtime_ns in _files(root):
         name = path.relative_to(root).as_posix()
-        if known.get(name, (None,))[:2] == (size, mtime_ns):
-            record = json.loads(known[name][2])
-        else:
+        record = _known_record(known.get(name), path, size, mtime_ns)
+        if record is None:
             try:
                 record = read_record(path)
             except ResultsError as error:
@@ -52,19 +50,6 @@ def scan(root: Path, *, on_skip: Callable[[str], None]) -> list[Record]:
     return records
 
 
-def find(root: Path, identity: dict[str, Any]) -> Record | None:
-    """Return the newest readable record of exactly this `identity`, ok or failed; None if there is none."""
-    wanted = to_json(identity, sort_keys=True)
-    matching = []
-    for path in sorted(Path(root).glob(f"*/*/*/*/{identity_hash(identity)}*.hdf5")):
-        with contextlib.suppress(ResultsError):
-            record = read_record(path)
-            if to_json(record["identity"], sort_keys=True) == wanted:
-                matching.append({**record, "path": str(path)})
-    found = newest(matching)
-    return found[0] if found else None
-
-
 def _files(root: Path) -> Iterator[tuple[Path, int, int]]:
     """Yield path, size and mtime_ns of every results file below `root`, in the order of their paths."""
     for folder, subfolders, names in os.walk(root):
@@ -75,6 +60,16 @@ def _files(root: Path) -> Iterator[tuple[Path, int, int]]:
                 with contextlib.suppress(FileNotFoundError):
                     status = path.stat()
                     yield path, status.st_size, status.st_mtime_ns
+
+
+def _known_record(row: tuple[int, int, str] | None, path: Path, size: int, mtime_ns: int) -> Record | None:
+    """Return the record of a row of the index; None if there is none, it is outdated, or makes no sense."""
+    if row is None or row[:2] != (size, mtime_ns):
+        return None
+    try:
+        return parse_record(row[2], path)
+    except (ResultsError, ValueError, TypeError):
+        return None
 
 
 def _connect(root: Path) -> contextlib.closing[sqlite3.Connection]:

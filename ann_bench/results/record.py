@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 SCHEMA_VERSION = 1
+IMPORTED = "imported"  # the label of what another benchmark measured
 
 Record = dict[str, Any]
 

@@ -133,3 +133,18 @@ def test_the_command_needs_no_matplotlib_to_tell_its_flags():
     code = "import sys, ann_bench.cli.plot; print({'matplotlib', 'numpy', 'rich'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"), [("indexsize", "index_bytes_resident"), ("rel", "distance_ratio")]
+)
+def test_a_name_of_ann_benchmarks_draws_our_metric_of_the_same_meaning(tmp_path, theirs, ours):
+    """Their index size is the growth of the process, their relative error a ratio of distances."""
+    folder = tmp_path / "results"
+    for record in make_curve("hnswlib", metrics={"index_bytes_resident": 5e6, "distance_ratio": 1.5}):
+        write(Measurement(record), folder)
+    pictures = []
+    for name in (theirs, ours):
+        pictures.append(tmp_path / f"{name}.svg")
+        assert plot("--results", folder, "-y", name, "--no-table", "-o", pictures[-1]) == 0
+    assert pictures[0].read_bytes() == pictures[1].read_bytes()

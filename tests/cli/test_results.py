@@ -9,7 +9,7 @@ import pytest
 
 from ann_bench import results
 from ann_bench.cli.main import main
-from tests.measurements import make_measurement
+from tests.measurements import make_dataset, make_measurement
 
 FAILURE = {"kind": "signal", "stage": "build", "text": "died of SIGSEGV", "log_tail": "last words\x1b[2J\n"}
 
@@ -187,3 +187,46 @@ def test_an_import_that_passes_over_files_is_not_done(tmp_path, capsys):
     shutil.rmtree(tmp_path / "theirs")
     assert run(tmp_path / "back", "import", tmp_path / "theirs", "--offline") == 1
     assert "no such folder; name the results folder of ann-benchmarks" in capsys.readouterr().err
+
+
+def test_an_import_takes_a_run_once(tmp_path, monkeypatch, capsys):
+    """Two copies of one file are one run."""
+    monkeypatch.setenv("COLUMNS", "80")
+    dataset = make_dataset()
+    monkeypatch.setattr("ann_bench.datasets.load_dataset", lambda *_, **__: dataset)
+    results.write(make_measurement(dataset={"name": "points"}), tmp_path / "ours")
+    theirs = tmp_path / "theirs"
+    assert run(tmp_path / "ours", "export", "--format", "ann-benchmarks", "--output", theirs) == 0
+    (path,) = theirs.rglob("*.hdf5")
+    shutil.copy(path, path.with_name("copy.hdf5"))
+    capsys.readouterr()
+    assert run(tmp_path / "back", "import", theirs, "--offline") == 0
+    assert "1 imported, 1 there already, 0 passed over" in capsys.readouterr().out
+
+
+def test_no_escape_in_a_file_reaches_the_terminal(tmp_path, capsys):
+    """Names, labels, parameters and failures are printed without control characters, by list and by show."""
+    evil = "\x1b]0;title\x07"
+    failure = {"kind": evil, "stage": evil, "text": evil, "log_tail": evil}
+    path = results.write(
+        make_measurement(
+            algorithm=f"annoy{evil}", label=evil, dataset={"name": evil}, query={evil: evil}, failure=failure,
+            machine={evil: evil}, problems=[{"kind": evil, "text": evil}], notes=[evil],
+        ),
+        tmp_path,
+    )  # fmt: skip
+    (tmp_path / f"{evil}.hdf5").write_text("no")
+    for arguments in (["list"], ["show", path]):
+        assert run(tmp_path, *arguments) == 0
+        output = "".join(capsys.readouterr())
+        assert "annoy" in output
+        assert not {"\x1b", "\x07"} & set(output)
+
+
+@pytest.mark.parametrize("command", [[], ["list"], ["show"], ["export"], ["import"]])
+def test_help_fits_80_columns(command, monkeypatch, capsys):
+    """The help of `results` and of each of its commands has no line beyond the terminal."""
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit):
+        main(["results", *command, "--help"])
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 80

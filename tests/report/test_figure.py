@@ -7,6 +7,7 @@ import pytest
 from matplotlib.colors import to_hex
 
 from ann_bench.errors import UsageError
+from ann_bench.report.captions import versions
 from ann_bench.report.charts import make_charts
 from ann_bench.report.figure import draw, save
 from ann_bench.report.style import KNOWN, drawing, style
@@ -300,3 +301,44 @@ def test_charts_are_kept_apart_by_content_k_mode_and_threads():
         f"{stem}-k100",
         f"{stem}-k10-batch",
     } < set(names)
+
+
+def test_what_was_imported_is_a_series_of_its_own_and_leaves_ours_as_it_was():
+    """Imported runs, even older ones, never join our curve, whatever makes a series; ours keeps its look."""
+    ours = make_curve("annoy", minutes=5)
+    theirs = make_curve("annoy", label="imported", version="")
+    for series, name in (("algorithm", "annoy"), ("version", "annoy 1.0.0"), ("build", "annoy")):
+        lines = curves(figure([*theirs, *ours], series))
+        assert set(lines) == {name, "annoy · imported"}
+        assert lines[name].get_linestyle() == curves(figure(ours))["annoy"].get_linestyle()
+
+
+def test_a_library_whose_version_is_unknown_is_not_among_the_versions():
+    """Of imported runs no version is known: beneath the figure stand the others' alone."""
+    records = [*make_curve("annoy", label="imported", version=""), *make_curve("hnswlib")]
+    (chart,) = make_charts(records)
+    assert [text.replace("\N{NO-BREAK SPACE}", " ") for text in versions(chart)] == ["hnswlib 1.0.0"]
+
+
+def test_settings_of_several_processors_are_told_apart_in_a_note():
+    """Two processors in one folder are named with what each measured; one, or an imported one, is not."""
+    first, other = make_curve("annoy"), make_curve("hnswlib", machine={"cpu": "Other 1"})
+    note = (
+        "measured on different processors, whose speeds do not compare:"
+        " Testcore 9000 @ 3.00GHz (3 settings), Other 1 (3 settings)"
+    )
+    assert note in make_charts([*first, *other])[0].notes
+    assert make_charts(first)[0].notes == ()
+    assert make_charts([*first, *make_curve("annoy", label="imported", machine={})])[0].notes == ()
+
+
+def test_an_unknown_number_of_threads_makes_a_chart_of_its_own():
+    """Batches of another benchmark do not tell their threads: they have a chart that says so."""
+    charts = make_charts(
+        [*make_curve("annoy", mode="batch"), *make_curve("annoy", mode="batch", threads=None)]
+    )
+    assert [chart.name for chart in charts] == [
+        "glove-4-angular-k10-batch",
+        "glove-4-angular-k10-batch-t-unknown",
+    ]
+    assert any("threads unknown" in text for text in texts(draw(charts[1])))

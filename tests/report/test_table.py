@@ -84,3 +84,11 @@ def test_a_setting_without_recall_or_speed_breaks_nothing():
 def test_markup_in_names_is_printed_as_it_is():
     """Square brackets in a label are text, not rich's markup."""
     assert "hnswlib · [red]x[/red]" in printed(make_curve("hnswlib", label="[red]x[/red]"), "label")
+
+
+def test_no_control_characters_reach_the_terminal():
+    """Escapes in names, parameters, versions and notes are not printed."""
+    evil = "\x1b[2J"
+    odd = {"label": evil, "query": {evil: evil}, "notes": [evil], "dataset": {"name": evil}}
+    records = [*make_curve(evil, **odd), *make_curve(evil, **odd, version=evil, minutes=9)]
+    assert "\x1b" not in printed(records)
