@@ -23,7 +23,7 @@ def add_definitions(parser: Parser) -> None:
     """Add --definitions, folders of algorithms outside the project."""
     parser.add_argument(
         "--definitions",
-        type=Path,
+        type=lambda text: Path(text).expanduser().resolve(),  # workers run elsewhere
         action="append",
         default=[],
         metavar="DIR",

@@ -1,6 +1,7 @@
 """`ann-bench datasets`: what there is, getting it, and what is known about one."""
 
 import argparse
+import functools
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -89,7 +90,12 @@ def _get(args: argparse.Namespace) -> int:
     failures = []
     for name in args.names:
         try:
-            path, _ = locate(name, offline=args.offline, progress=sys.stderr.isatty())
+            path, _ = locate(
+                name,
+                offline=args.offline,
+                progress=sys.stderr.isatty(),
+                report=functools.partial(print, file=sys.stderr),
+            )
         except DatasetError as error:
             failures.append(str(error))
         else:

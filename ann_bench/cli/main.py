@@ -1,5 +1,7 @@
 """The entry of `ann-bench`, `run.py` and `plot.py`: one parser, one place where errors become exit codes."""
 
+from __future__ import annotations  # so that an old Python gets as far as our message
+
 import argparse
 import importlib
 import importlib.util
@@ -12,6 +14,7 @@ from ann_bench.errors import AnnBenchError
 
 COMMANDS = ("run", "plot", "datasets", "install", "algorithms", "results")
 _INTERRUPTED = 130
+_PYTHON = (3, 11)
 _NEEDED = ("h5py", "matplotlib", "numpy", "pooch", "psutil", "pydantic", "rich", "sklearn", "yaml")
 
 
@@ -68,21 +71,24 @@ def main(arguments: Sequence[str] | None = None, *, script: str | None = None) -
     script
         `run` or `plot` when called as `run.py` or `plot.py`.
     """
+    if sys.version_info < _PYTHON:
+        here, needed = (
+            ".".join(str(part) for part in version[:2]) for version in (sys.version_info, _PYTHON)
+        )
+        return _outside(script, f"this is Python {here}, {needed} or newer is needed")
     parser = script_parser(script) if script else make_parser()
     parsed = parser.parse_args(arguments)
     missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
     if missing:
-        print(
-            f"{parser.prog}: {', '.join(missing)} not installed in this Python: type `make run`, "
-            "or `. .venv/bin/activate` if that was done",
-            file=sys.stderr,
-        )
-        return 2
+        return _outside(script, f"{', '.join(missing)} not installed in this Python")
     try:
         code: int = parsed.main(parsed)
         sys.stdout.flush()
     except AnnBenchError as error:
-        print(f"{parser.prog}: error: {error}", file=sys.stderr)
+        from ann_bench.text import printable
+
+        text = printable(error, keep="\n")
+        print(f"{parser.prog}: error: {text}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print(f"{parser.prog}: interrupted", file=sys.stderr)
@@ -91,3 +97,10 @@ def main(arguments: Sequence[str] | None = None, *, script: str | None = None) -
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     return code
+
+
+def _outside(script: str | None, problem: str) -> int:
+    """Say in one line that this is not the project's environment, and what to type; return the exit code."""
+    prog = f"{script}.py" if script else "ann-bench"
+    print(f"{prog}: {problem}: type `make run`, or `. .venv/bin/activate` if that was done", file=sys.stderr)
+    return 2

@@ -9,6 +9,7 @@ from ann_bench.cli.arguments import add_definitions, add_results, byte_count, cp
 
 if TYPE_CHECKING:
     from ann_bench.config import Algorithm
+    from ann_bench.datasets import Dataset
     from ann_bench.runner.plan import Plan, Request
 
 HELP = "measure algorithms on a dataset"
@@ -134,7 +135,8 @@ exit status: 0 all was measured; 1 something failed or could not be measured; 2 
 def main(args: argparse.Namespace) -> int:
     """Run the sweep that the arguments ask for; return the exit code."""
     from ann_bench import config
-    from ann_bench.cli import sweep_display as display
+    from ann_bench.cli import sweep_text
+    from ann_bench.cli.sweep_display import Display
     from ann_bench.datasets import load_dataset
     from ann_bench.runner.plan import make_plan
     from ann_bench.runner.sweep import run_sweep
@@ -155,14 +157,14 @@ def main(args: argparse.Namespace) -> int:
     )
     request = _request(args, dataset, chosen, cpus)
     plan = make_plan(request)
-    display.show_plan(request, plan)
+    sweep_text.show_plan(request, plan)
     if args.dry_run:
-        display.show_dry_run(request, plan)
+        sweep_text.show_dry_run(request, plan)
         return 0
     wanted_but_left_out = _named(plan, args.algorithm)
-    with display.Display(request, plan) as observer:
+    with Display(request, plan) as observer:
         outcome = run_sweep(request, plan, observer)
-    display.show_outcome(request, plan, outcome)
+    sweep_text.show_outcome(request, plan, outcome, drawn=args.plot)
     if outcome.interrupted:
         return 130
     if args.plot and any(record["status"] == "ok" for record in (*outcome.records, *plan.done)):
@@ -174,12 +176,10 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _request(
-    args: argparse.Namespace, dataset: "object", chosen: "list[Algorithm]", cpus: tuple[int, ...]
+    args: argparse.Namespace, dataset: "Dataset", chosen: "list[Algorithm]", cpus: tuple[int, ...]
 ) -> "Request":
-    from ann_bench.datasets import Dataset
     from ann_bench.runner.plan import Request
 
-    assert isinstance(dataset, Dataset)
     return Request(
         dataset=dataset,
         algorithms=chosen,
@@ -240,4 +240,5 @@ def _cpus(args: argparse.Namespace) -> tuple[int, ...]:
 def _named(plan: "Plan", patterns: list[str] | None) -> list[str]:
     """Return the names of algorithms that were asked for one by one and cannot be measured."""
     names = [pattern for pattern in patterns or () if not any(sign in pattern for sign in "*?[")]
-    return [left.name for left in plan.left_out if any(fnmatchcase(left.name, name) for name in names)]
+    left_out = [left for left in plan.left_out if not left.unavailable]
+    return [left.name for left in left_out if any(fnmatchcase(left.name, name) for name in names)]

@@ -1,6 +1,7 @@
 """One lane: jobs that run on the same cores, built in waves, their rounds interleaved."""
 
 import contextlib
+import math
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -8,12 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ann_bench.runner.built import Built, Place, Tally
+from ann_bench.runner.built import Built, Place
 from ann_bench.runner.launch import Stopped
 from ann_bench.runner.plan import Job
+from ann_bench.runner.tally import Tally
+from ann_bench.runner.watch import tree_bytes
 
-# Built workers stay alive together, so that a machine's drift hits all of a wave's settings alike; but what
-# is measured is written only when a wave ends, so a wave stays small.
+# Built workers stay alive together, so that a machine's drift hits all of a wave's settings alike; but an
+# interrupt costs the rounds of the wave that is open, so a wave stays small.
 MAX_WAVE = 6
 
 
@@ -82,27 +85,29 @@ class Lane:
     def run(self) -> None:
         """Run all jobs; returns early when the sweep is stopped."""
         began = time.perf_counter_ns()
-        live: list[Built] = []
         with contextlib.suppress(Stopped):
             while self._jobs:
-                live = self._start_wave()
-                self._measure(live)
-        for built in live:
-            self._count(built)
+                wave = self._start_wave()
+                try:
+                    self._measure(wave)
+                finally:
+                    self.clock.building_ns += sum(built.building_ns for built in wave)
+                    self.clock.timed_ns += sum(built.timed_ns for built in wave)
         self.clock.wall_ns += time.perf_counter_ns() - began
 
     def _start_wave(self) -> list[Built]:
-        """Build indexes until the wave is full or memory is."""
+        """Build as many indexes as make waves of like size, fewer where they hold too much memory."""
+        waves = math.ceil(len(self._jobs) / MAX_WAVE)
+        size = math.ceil(len(self._jobs) / waves)
         wave: list[Built] = []
-        held = 0
-        while self._jobs and len(wave) < MAX_WAVE and held < self._budget_bytes:
+        while self._jobs and len(wave) < size and sum(held(built) for built in wave) <= self._budget_bytes:
             job = self._jobs.pop()
             self._observer.building(job)
             built = Built(job, self._place)
             wave.append(built)
             built.start()
-            held += built.worker.peak_bytes if built.worker else 0
             self._observer.built(built)
+            self._write(built)
         return wave
 
     def _measure(self, wave: list[Built]) -> None:
@@ -112,23 +117,29 @@ class Lane:
             if number == (rounds + 1) // 2:
                 for built in wave:
                     built.relaunch()
+                    self._write(built)
             for built, tally in self._in_random_order(wave):
                 if not tally.failure:
                     self._observer.visiting(built, tally)
                     built.visit(tally)
                     self._observer.visited(built, tally)
-        while wave:
-            built = wave.pop()
+                    self._write(built)
+        for built in wave:
             built.finish()
-            self._count(built)
-            for tally in built.tallies:
+
+    def _write(self, built: Built) -> None:
+        """Hand on every setting that is through, at once: what is measured is not to be lost."""
+        for tally in built.tallies:
+            if not tally.written and (tally.failure or tally.rounds == self._place.rounds):
                 self._finish(built, tally)
+                tally.written = True
 
     def _in_random_order(self, wave: list[Built]) -> Iterator[tuple[Built, Tally]]:
         visits = [(built, tally) for built in wave for tally in built.tallies]
         self._random.shuffle(visits)
         return iter(visits)
 
-    def _count(self, built: Built) -> None:
-        self.clock.building_ns += built.building_ns
-        self.clock.timed_ns += built.timed_ns
+
+def held(built: Built) -> int:
+    """Return the resident bytes of an index's worker."""
+    return tree_bytes(built.worker.process.pid) if built.worker else 0

@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from ann_bench.paths import PACKAGE
 from ann_bench.runner.cgroup import MemoryGroup
@@ -31,6 +31,8 @@ THREAD_VARIABLES = (
     "TBB_NUM_THREADS",
     "RAYON_NUM_THREADS",
 )
+_ENDS_WITHIN_S = 3.0
+_CLOSES_WITHIN_S = 10.0
 _PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "ANN_BENCH_ISA")
 
 
@@ -88,7 +90,8 @@ class Worker:
         self.peak_bytes = 0
         self._over_limit: str | None = None
         self._lock = threading.Lock()
-        self._closed = False
+        self._stopped = False
+        self._number = 0
         self._private = [folder / name for name in ("home", "tmp", "work")]
         for path in (*self._private, folder / "out"):
             path.mkdir(parents=True)
@@ -128,7 +131,6 @@ class Worker:
             )
         os.close(request_read)
         os.close(reply_write)
-        self._pending = b""
 
     def _environment(self) -> dict[str, str]:
         home, tmp, _ = self._private
@@ -164,50 +166,55 @@ class Worker:
 
     def request(self, op: str, stage: str, timeout_s: float, **fields: Any) -> dict[str, Any]:
         """Send one request and wait for its reply, at most `timeout_s` seconds."""
+        self._number += 1
         try:
-            os.write(self._request_fd, json.dumps({"op": op, **fields}).encode() + b"\n")
+            os.write(
+                self._request_fd, json.dumps({"op": op, "number": self._number, **fields}).encode() + b"\n"
+            )
         except OSError:
             self._raise_ended(stage)
-        ended = self.process.stdout
-        assert ended is not None
-        deadline = time.monotonic() + timeout_s
-        while b"\n" not in self._pending:
-            left = deadline - time.monotonic()
-            if left <= 0:
-                self.close()
-                text = f"did not finish within {timeout_s:g} s"
-                raise WorkerFailure("timeout", stage, text, alive=False)
-            # The supervisor's pipe too: a child of the worker may hold the worker's own pipe open for ever.
-            ready, _, _ = select.select([self._reply_fd, ended.fileno()], [], [], left)
-            if self._reply_fd in ready:
-                data = os.read(self._reply_fd, 1 << 16)
-                if data:
-                    self._pending += data
-                    continue
-            if ready:
-                self._raise_ended(stage)
-        line, _, self._pending = self._pending.partition(b"\n")
+        line = self._read_line(stage, timeout_s)
         reply = _parsed(line)
-        if reply is None:
+        if reply is None or reply["number"] != self._number:
             self.close()
             text = "something else than the worker wrote into the harness's pipe"
             raise WorkerFailure("wrong-answer", stage, text, alive=False)
         if not reply["ok"]:
-            raise WorkerFailure(
-                reply["kind"], stage, reply["text"], alive=True, traceback=reply.get("traceback", "")
-            )
+            trace = reply.get("traceback", "")
+            raise WorkerFailure(reply["kind"], stage, reply["text"], alive=True, traceback=trace)
         return reply
 
-    def _raise_ended(self, stage: str) -> None:
+    def _read_line(self, stage: str, timeout_s: float) -> bytes:
+        """Return the next line from the worker; `WorkerFailure` if it ends or says nothing for too long."""
+        assert self.process.stdout is not None
+        ended = self.process.stdout.fileno()
+        deadline = time.monotonic() + timeout_s
+        line = b""
+        while not line.endswith(b"\n"):
+            left = deadline - time.monotonic()
+            # The supervisor's pipe too: a child of the worker may hold the worker's own pipe open for ever.
+            ready = _readable([self._reply_fd, ended], left)
+            if not ready and left <= 0:
+                self.close()
+                raise WorkerFailure("timeout", stage, f"did not finish within {timeout_s:g} s", alive=False)
+            data = os.read(self._reply_fd, 1 << 16) if self._reply_fd in ready else b""
+            line += data
+            if ready and not data:
+                self._raise_ended(stage)
+        return line
+
+    def _raise_ended(self, stage: str) -> NoReturn:
         """Say how the worker ended."""
         assert self.process.stdout is not None
+        if not _readable([self.process.stdout.fileno()], _ENDS_WITHIN_S):
+            self.close()
+            raise WorkerFailure("exited", stage, "closed its pipe to the harness", alive=False)
         output = self.process.stdout.read()
         self.process.wait()
-        stopped = self._closed
         if self._group and self._group.killed():
-            self._over_limit = (
-                f"the kernel ended it: more than {(self.order.memory_limit_bytes or 0) / 2**20:,.0f} MiB"
-            )
+            limit = (self.order.memory_limit_bytes or 0) / 2**20
+            self._over_limit = f"the kernel ended it; the limit is {limit:,.0f} MiB"
+        stopped = self._stopped
         self._release()
         if self._over_limit:
             raise WorkerFailure("memory", stage, self._over_limit, alive=False)
@@ -215,11 +222,8 @@ class Worker:
             raise Stopped
         code = json.loads(output)["code"] if output else None
         if code is None:
-            text = (
-                "its supervisor ended without a word: "
-                + (self.folder / "supervisor.err").read_text()[-300:].strip()
-            )
-            raise WorkerFailure("exited", stage, text, alive=False)
+            said = _read(self.folder / "supervisor.err").decode(errors="replace")[-300:].strip()
+            raise WorkerFailure("exited", stage, f"its supervisor ended without a word: {said}", alive=False)
         if code < 0:
             raise WorkerFailure(
                 "signal", stage, f"the process was ended by {_signal_name(-code)}", alive=False
@@ -229,25 +233,33 @@ class Worker:
     def over_limit(self, text: str) -> None:
         """End the worker, from the watching thread, because of its memory."""
         self._over_limit = text
-        self.stop()
+        self._let_go()
 
     def stop(self) -> None:
-        """Let go of the supervisor, which kills everything below it; may be called from any thread."""
+        """End the worker because the sweep ends; may be called from any thread."""
+        self._stopped = True
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Let go of the supervisor, which kills everything below it."""
         with self._lock:
-            self._closed = self._closed or self._over_limit is None
             if self.process.stdin and not self.process.stdin.closed:
                 self.process.stdin.close()
 
     def close(self) -> None:
         """End the worker and wait until nothing of it is left."""
-        self.stop()
+        self._let_go()
         self.process.wait()
         self._release()
+
+    def say_goodbye(self) -> None:
+        """Let the library close its index before the worker is ended."""
+        with contextlib.suppress(WorkerFailure):
+            self.request("close", "close", _CLOSES_WITHIN_S)
 
     def _release(self) -> None:
         """Close what is open and remove the worker's private folders; its log stays."""
         with self._lock:
-            self._closed = True
             for fd in (self._request_fd, self._reply_fd):
                 if fd >= 0:
                     os.close(fd)
@@ -259,11 +271,6 @@ class Worker:
             self._group.remove()
         for path in (*self._private, self.folder / "out"):
             shutil.rmtree(path, ignore_errors=True)
-
-    @property
-    def running(self) -> bool:
-        """Whether the worker can still be asked."""
-        return not self._closed and self.process.poll() is None
 
     def log(self) -> str:
         """Return what the worker printed so far: the first and the last 512 KiB."""
@@ -282,9 +289,17 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
     """Return the reply that a line holds, or None if it is none."""
     with contextlib.suppress(ValueError):
         reply = json.loads(line)
-        if isinstance(reply, dict) and "ok" in reply:
+        if isinstance(reply, dict) and {"ok", "number"} <= reply.keys():
             return reply
     return None
+
+
+def _readable(fds: Sequence[int], timeout_s: float) -> list[int]:
+    """Return which of the descriptors can be read, or have ended, within the time."""
+    poll = select.poll()
+    for fd in fds:
+        poll.register(fd, select.POLLIN | select.POLLHUP)
+    return [fd for fd, _ in poll.poll(max(0.0, timeout_s) * 1e3)]
 
 
 def _read(path: Path) -> bytes:

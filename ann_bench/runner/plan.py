@@ -65,8 +65,8 @@ class Job:
     wrapper_sha256: str
     build: dict[str, Any]
     settings: tuple[Setting, ...]
-    max_seconds_per_build: float
-    max_seconds_per_setting: float
+    time_limits: dict[str, float]
+    """`build_s`: seconds a build may take; `setting_s`: all rounds of a setting."""
 
     @property
     def title(self) -> str:
@@ -82,6 +82,8 @@ class LeftOut:
     reason: str
     install: str = ""
     """The environment that `ann-bench install` could make, if that is what is missing."""
+    unavailable: bool = False
+    """Whether its recipe declares that it cannot be had."""
 
 
 @dataclass
@@ -120,7 +122,8 @@ def make_plan(request: Request) -> Plan:
         if environment.state != "ready":
             reason = environment.reason or "its environment is not installed"
             install = algorithm.environment if environment.state in ("missing", "failed") else ""
-            plan.left_out.append(LeftOut(algorithm.name, reason, install))
+            unavailable = environment.state == "unavailable"
+            plan.left_out.append(LeftOut(algorithm.name, reason, install, unavailable))
             continue
         try:
             _add_jobs(plan, request, algorithm, environment, known)
@@ -141,6 +144,10 @@ def _add_jobs(
     grid = config.expand(
         algorithm, request.preset, distance=dataset.distance, dimension=dataset.dimension, k=request.k
     )
+    limits = {
+        "build_s": request.timeout_s or grid.max_seconds_per_build,
+        "setting_s": grid.max_seconds_per_setting,
+    }
     wrapper_sha256 = hashlib.sha256(algorithm.wrapper_path.read_bytes()).hexdigest()
     digest = environments.library_digest(algorithm.environment, algorithm.library)
     for group in grid.builds:
@@ -163,7 +170,7 @@ def _add_jobs(
                 "label": request.label,
             }
             found = known.get(results.identity_hash(identity))
-            if found and not (request.retry_failed and found["status"] == "failed"):
+            if found and _is_settled(found, limits, retry_failed=request.retry_failed):
                 plan.done.append(found)
             else:
                 settings.append(Setting(query, identity))
@@ -177,7 +184,16 @@ def _add_jobs(
                     wrapper_sha256=wrapper_sha256,
                     build=dict(group.build),
                     settings=tuple(settings),
-                    max_seconds_per_build=request.timeout_s or grid.max_seconds_per_build,
-                    max_seconds_per_setting=grid.max_seconds_per_setting,
+                    time_limits=limits,
                 )
             )
+
+
+def _is_settled(record: dict[str, Any], limits: Mapping[str, float], *, retry_failed: bool) -> bool:
+    """Return whether a stored measurement needs no other: more time than it had would change nothing."""
+    had = record.get("time_limits") or limits
+    if record["status"] == "failed":
+        out_of_time = record["failure"]["kind"] == "timeout"
+        return not (retry_failed or (out_of_time and any(had[name] < limits[name] for name in limits)))
+    asked, wanted = record["dataset"]["queries"], record["identity"]["queries"]
+    return bool(asked == wanted or had["setting_s"] >= limits["setting_s"])

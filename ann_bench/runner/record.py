@@ -4,7 +4,6 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -13,10 +12,11 @@ import numpy.typing as npt
 import ann_bench
 from ann_bench import metrics, results
 from ann_bench.datasets import Dataset
-from ann_bench.distances import distances_to, rounding_scale
+from ann_bench.distances import distances_to
 from ann_bench.paths import PACKAGE, in_clone
-from ann_bench.runner.built import Built, Tally
+from ann_bench.runner.built import Built
 from ann_bench.runner.plan import Request
+from ann_bench.runner.tally import Tally
 
 
 @dataclass(frozen=True)
@@ -27,20 +27,19 @@ class Frame:
     truth: metrics.Truth
     machine: Mapping[str, Any]
     overhead_ns_per_query: float | None
+    commit: str | None
     started: str
 
 
 def make_frame(request: Request, machine: Mapping[str, Any], overhead_ns_per_query: float | None) -> Frame:
     """Return the frame of a sweep that starts now."""
-    dataset = request.dataset
-    truth = metrics.Truth(
-        neighbors=dataset.neighbors,
-        distances=dataset.distances,
-        scale=rounding_scale(dataset.distance, dataset.test, dataset.train),
-        n_train=dataset.n,
-    )
     return Frame(
-        request, truth, machine, overhead_ns_per_query, datetime.now(UTC).isoformat(timespec="microseconds")
+        request=request,
+        truth=metrics.Truth.of(request.dataset),
+        machine=machine,
+        overhead_ns_per_query=overhead_ns_per_query,
+        commit=harness_commit(),
+        started=datetime.now(UTC).isoformat(timespec="microseconds"),
     )
 
 
@@ -63,6 +62,7 @@ def measurement(frame: Frame, built: Built, tally: Tally) -> results.Measurement
             "sha256": dataset.sha256,
             "distance": dataset.distance,
             "n": dataset.n,
+            "rows_available": dataset.rows_available,
             "dimension": dataset.dimension,
             "queries": tally.queries or len(dataset.test),
             "queries_available": dataset.queries_available,
@@ -81,12 +81,15 @@ def measurement(frame: Frame, built: Built, tally: Tally) -> results.Measurement
         },
         "library_version": job.library_version,
         "library_digest": job.library_digest,
-        "environment_versions": built.versions,
+        "environment_versions": built.hello.get("versions", {}),
+        "library_build": built.hello.get("build_info", {}),
         "build": job.build,
         "query": tally.setting.query,
         "seed": request.seed,
         "label": request.label,
         "preset": request.preset,
+        "time_limits": job.time_limits,
+        "memory_limit_bytes": built.place.memory_limit_bytes,
         "identity": tally.setting.identity,
         "identity_hash": results.identity_hash(tally.setting.identity),
         "costs": {
@@ -95,18 +98,18 @@ def measurement(frame: Frame, built: Built, tally: Tally) -> results.Measurement
             "distance_computations": tally.distance_computations,
         },
         "launch_of_round": tally.launch_of_round,
-        "notes": tally.notes,
+        "notes": [],
         "machine": dict(frame.machine),
         "harness": {
             "version": ann_bench.__version__,
-            "commit": harness_commit(),
+            "commit": frame.commit,
             "overhead_ns_per_query": frame.overhead_ns_per_query,
         },
         "started": frame.started,
     }
     record["metrics"] = metrics.compute(record, arrays, _part(frame.truth, np.sort(asked))) if arrays else {}
     lock = job.environment.lock
-    return results.Measurement(record=record, arrays=arrays, lock=lock, log=built.log)
+    return results.Measurement(record=record, arrays=arrays, lock=lock, log=built.log())
 
 
 def _arrays(dataset: Dataset, tally: Tally, asked: npt.NDArray[np.int64]) -> dict[str, npt.NDArray[Any]]:
@@ -148,7 +151,6 @@ def _part(truth: metrics.Truth, queries: npt.NDArray[np.int64]) -> metrics.Truth
     )
 
 
-@cache
 def harness_commit() -> str | None:
     """Return the commit that the harness runs from, `+` if files changed since; None outside a clone."""
     if not in_clone():

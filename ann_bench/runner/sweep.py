@@ -2,12 +2,13 @@
 
 import contextlib
 import os
+import secrets
 import shutil
+import signal
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed, wait
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed, wait
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,11 +21,12 @@ from ann_bench import results
 from ann_bench.errors import AnnBenchError
 from ann_bench.machine import machine_facts
 from ann_bench.paths import PACKAGE, cache_dir
-from ann_bench.runner.built import Built, Place, Tally
+from ann_bench.runner.built import Built, Place
 from ann_bench.runner.lane import Clock, Lane, Observer
 from ann_bench.runner.launch import Order, Worker, WorkerFailure
 from ann_bench.runner.plan import Plan, Request
 from ann_bench.runner.record import Frame, make_frame, measurement
+from ann_bench.runner.tally import Tally
 from ann_bench.runner.watch import Watch
 
 _MEMORY_SHARE = 0.8
@@ -62,6 +64,7 @@ def run_sweep(request: Request, plan: Plan, observer: Observer) -> Outcome:
     if not plan.jobs:
         return outcome
     with run_folder() as folder, _kept_off(request.cpus), contextlib.closing(Watch()) as watch:
+        at_interrupt = signal.getsignal(signal.SIGINT)
         place = _place(request, folder, watch, observer)
         try:
             overhead = _measure_overhead(request, place)
@@ -73,7 +76,8 @@ def run_sweep(request: Request, plan: Plan, observer: Observer) -> Outcome:
         except KeyboardInterrupt:
             outcome.interrupted = True
         finally:
-            watch.stop_all()
+            watch.close_all()
+            signal.signal(signal.SIGINT, at_interrupt)
     return outcome
 
 
@@ -83,11 +87,14 @@ def _run_lanes(lanes: Sequence[Lane], watch: Watch) -> None:
     Futures are waited for, not threads: a `Thread.join` that is interrupted takes the thread for ended.
     """
     with ThreadPoolExecutor(len(lanes), thread_name_prefix="lane") as pool:
-        running = [pool.submit(lane.run) for lane in lanes]
+        running: list[Future[None]] = []
         try:
+            running += [pool.submit(lane.run) for lane in lanes]
             for lane in as_completed(running):
                 lane.result()
         except BaseException:
+            # Another Ctrl-C could not make this quicker; it could only tear the pool's own clean-up.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
             watch.stop_all()
             wait(running)
             raise
@@ -114,21 +121,32 @@ def _lanes(
     observer: Observer,
     finish: Callable[[Built, Tally], None],
 ) -> list[Lane]:
-    """Deal the jobs to lanes, each with cores of its own."""
-    budget = int(_WAVE_SHARE * (place.memory_limit_bytes or 0))
-    if request.batch:
-        return [Lane(plan.jobs, place, observer, finish, seed=request.seed, budget_bytes=budget)]
+    """Deal the jobs to lanes, each with cores of its own and a share of the memory for its waves."""
+    count = request.parallelism
+    budget = int(_WAVE_SHARE * free_memory() / count)
     return [
         Lane(
-            plan.jobs[number :: request.parallelism],
-            replace(place, cpus=(request.cpus[number],)),
+            plan.jobs[number::count],
+            place if request.batch else replace(place, cpus=(request.cpus[number],)),
             observer,
             finish,
             seed=request.seed + number,
-            budget_bytes=budget // request.parallelism,
+            budget_bytes=budget,
         )
-        for number in range(request.parallelism)
+        for number in range(count)
     ]
+
+
+def free_memory() -> int:
+    """Return the bytes that can still be used: the machine's, or what a container leaves of its limit."""
+    free = psutil.virtual_memory().available
+    for limit, used in (
+        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+        ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+    ):
+        with contextlib.suppress(OSError, ValueError):
+            free = min(free, int(Path(limit).read_text()) - int(Path(used).read_text()))
+    return max(0, free)
 
 
 def _place(request: Request, folder: Path, watch: Watch, observer: Observer) -> Place:
@@ -136,11 +154,17 @@ def _place(request: Request, folder: Path, watch: Watch, observer: Observer) -> 
     dataset = request.dataset
     train, queries = folder / "train.npy", folder / "queries.npy"
     query_order = np.random.default_rng(request.seed).permutation(len(dataset.test))
-    np.save(train, dataset.train)
-    np.save(queries, dataset.test[query_order])
-    limit = request.memory_limit_bytes or int(
-        _MEMORY_SHARE * psutil.virtual_memory().available / request.parallelism
-    )
+    try:
+        np.save(train, dataset.train)
+        np.save(queries, dataset.test[query_order])
+    except OSError as error:
+        needed = dataset.train.nbytes + dataset.test.nbytes
+        raise AnnBenchError(
+            f"{folder}: cannot write the {needed / 2**20:,.0f} MiB of vectors that workers map "
+            f"({error.strerror or error}); {shutil.disk_usage(folder).free / 2**20:,.0f} MiB are free: "
+            "make room, or name another folder in ANN_BENCH_CACHE"
+        ) from error
+    limit = request.memory_limit_bytes or int(_MEMORY_SHARE * free_memory() / request.parallelism)
     return Place(
         cpus=tuple(request.cpus),
         folder=folder,
@@ -202,17 +226,22 @@ def _measure_overhead(request: Request, place: Place) -> float | None:
 
 @contextlib.contextmanager
 def _kept_off(cpus: Sequence[int]) -> Iterator[None]:
-    """Keep the harness off the workers' cores where it has any others."""
+    """Keep all threads of the harness off the workers' cores where it has any others."""
     if not hasattr(os, "sched_setaffinity"):
         yield
         return
     before = os.sched_getaffinity(0)
-    if others := before - set(cpus):
-        os.sched_setaffinity(0, others)
+    _move_threads(before - set(cpus) or before)
     try:
         yield
     finally:
-        os.sched_setaffinity(0, before)
+        _move_threads(before)
+
+
+def _move_threads(cpus: set[int]) -> None:
+    for thread in psutil.Process().threads():
+        with contextlib.suppress(OSError):  # it ended meanwhile
+            os.sched_setaffinity(thread.id, cpus)
 
 
 @contextlib.contextmanager
@@ -220,15 +249,16 @@ def run_folder() -> Iterator[Path]:
     """Make a folder for one run, locked while it lasts, removed after it; what dead runs left goes first."""
     root = cache_dir() / "runs"
     root.mkdir(parents=True, exist_ok=True)
-    for old in root.iterdir():
-        if old.is_dir():
-            with contextlib.suppress(Timeout, OSError), FileLock(f"{old}.lock", timeout=0):
-                shutil.rmtree(old, ignore_errors=True)
-                Path(f"{old}.lock").unlink(missing_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix="run-", dir=root))
-    with FileLock(f"{folder}.lock"):
+    for old in root.glob("run-*.lock"):
+        with contextlib.suppress(Timeout, OSError), FileLock(old, timeout=0):
+            shutil.rmtree(old.with_suffix(""), ignore_errors=True)
+            old.unlink(missing_ok=True)
+    folder = root / f"run-{os.getpid()}-{secrets.token_hex(4)}"
+    lock = folder.with_suffix(".lock")
+    with FileLock(lock):  # before the folder, so that nobody takes it for a dead run's
+        folder.mkdir()
         try:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-    Path(f"{folder}.lock").unlink(missing_ok=True)
+            lock.unlink(missing_ok=True)

@@ -43,6 +43,14 @@ class Watch:
             for worker in self._workers:
                 worker.stop()
 
+    def close_all(self) -> None:
+        """End every watched worker and wait until nothing of them is left."""
+        self.stop_all()
+        with self._lock:
+            workers, self._workers = self._workers, set()
+        for worker in workers:
+            worker.close()
+
     def close(self) -> None:
         """End the thread."""
         self._end.set()

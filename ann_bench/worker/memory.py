@@ -1,9 +1,10 @@
-"""Bytes that this process holds, from Linux's /proc; None or 0 where that is not to be had."""
+"""Bytes that this process holds, from Linux's /proc where there is one."""
 
 from __future__ import annotations
 
 import os
 import resource
+import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,13 +13,13 @@ if TYPE_CHECKING:
 _PAGE = resource.getpagesize()
 
 
-def resident_bytes() -> int:
+def resident_bytes() -> int | None:
     """Return the resident set size of this process."""
     try:
         with open("/proc/self/statm") as file:
             return int(file.read().split()[1]) * _PAGE
     except (OSError, ValueError):
-        return 0
+        return None
 
 
 def peak_bytes() -> int:
@@ -30,7 +31,8 @@ def peak_bytes() -> int:
                     return int(line.split()[1]) * 1024
     except (OSError, ValueError):
         pass
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return largest if sys.platform == "darwin" else largest * 1024
 
 
 def reset_peak() -> None:

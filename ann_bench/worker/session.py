@@ -7,6 +7,8 @@ where that is false, also ``kind`` (raised, wrong-answer, changed-input), ``text
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import importlib.util
 import json
 import os
@@ -23,7 +25,10 @@ from ann_bench.worker.answers import WrongAnswerError, as_id_array
 from ann_bench.worker.timed import Counters, run_batch, run_single, warm_up
 from ann_bench.worker.wrapper import Wrapper
 
-_OPTIONAL = ("query_batch", "save", "load", "size_bytes", "distance_computations")
+_OPTIONAL = ("query_batch", "save", "load", "size_bytes", "distance_computations", "build_info")
+_COMPARED_BYTES = 1 << 20
+_MOST_TEXT = 500
+_MOST_TRACEBACK = 8000
 
 
 class ChangedInputError(Exception):
@@ -35,8 +40,11 @@ class Session:
 
     wrapper: Wrapper
 
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+
     def hello(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Load wrapper and vectors; tell versions and what the wrapper can do."""
+        """Load wrapper and vectors; tell versions, build flags and what the wrapper can do."""
         wrapper_class = _load_class(request["wrapper_path"], request["wrapper_class"])
         self.folders = request["folders"]
         self.train_path = request["train"]
@@ -57,9 +65,9 @@ class Session:
         wrapper.seed = request["seed"]
         self.wrapper = wrapper
         return {
-            "python": platform.python_version(),
-            "numpy": np.__version__,
-            "can": [name for name in _OPTIONAL if getattr(wrapper_class, name) is not getattr(Wrapper, name)],
+            "can": [name for name in _OPTIONAL if self._has(name)],
+            "versions": {"python": platform.python_version(), "numpy": np.__version__},
+            "build_info": wrapper.build_info() if self._has("build_info") else {},
         }
 
     def build(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -67,40 +75,48 @@ class Session:
         memory.touch(self.train)
         memory.reset_peak()
         before = memory.resident_bytes()
+        wrapper = self.wrapper
         wall, cpu = time.perf_counter_ns(), time.process_time_ns()
-        self.wrapper.build(
-            self.train, self.wrapper.distance, self.wrapper.threads, **self.wrapper.build_parameters
-        )
+        wrapper.build(self.train, wrapper.distance, wrapper.threads, **wrapper.build_parameters)
         wall, cpu = time.perf_counter_ns() - wall, time.process_time_ns() - cpu
+        self._end_children()
+        after, peak = memory.resident_bytes(), memory.peak_bytes()
         self._check_rows()
-        return {
-            "wall_ns": wall,
-            "cpu_ns": cpu,
-            "resident_bytes": max(0, memory.resident_bytes() - before),
-            "peak_bytes": memory.peak_bytes(),
-        }
+        grown = None if before is None or after is None else max(0, after - before)
+        return {"wall_ns": wall, "cpu_ns": cpu, "resident_bytes": grown, "peak_bytes": peak}
 
     def save(self, request: dict[str, Any]) -> dict[str, Any]:
         """Save the index to request["path"]; tell time and bytes."""
         wall = time.perf_counter_ns()
         self.wrapper.save(request["path"])
-        return {"wall_ns": time.perf_counter_ns() - wall, "bytes": memory.bytes_on_disk(request["path"])}
+        wall = time.perf_counter_ns() - wall
+        self._end_children()
+        if not os.path.exists(request["path"]):
+            raise FileNotFoundError("save() left nothing at the path it was given")
+        return {"wall_ns": wall, "bytes": memory.bytes_on_disk(request["path"])}
 
     def load(self, request: dict[str, Any]) -> dict[str, Any]:
         """Load the index from request["path"]; tell the time."""
         wall = time.perf_counter_ns()
         self.wrapper.load(request["path"])
-        return {"wall_ns": time.perf_counter_ns() - wall}
+        wall = time.perf_counter_ns() - wall
+        self._end_children()
+        return {"wall_ns": wall}
 
     def set_query(self, request: dict[str, Any]) -> dict[str, Any]:
         """Set the query parameters and warm up; tell the nanoseconds a query took then."""
         memory.reset_peak()
         self.wrapper.set_query(request["threads"], **request["parameters"])
+        gc.collect()  # here, so that nothing stands between the warm-up and the timed loop
         if self.batch:
             first = self.queries[: min(len(self.queries), 100)]
-            per_call = warm_up(lambda vectors: self.wrapper.query_batch(vectors, self.k), [first])
-            return {"query_ns": per_call / float(len(first))}
-        return {"query_ns": warm_up(lambda row: self.wrapper.query(row, self.k), self.rows)}
+            query_ns = warm_up(lambda vectors: self.wrapper.query_batch(vectors, self.k), [first]) / len(
+                first
+            )
+        else:
+            query_ns = warm_up(lambda row: self.wrapper.query(row, self.k), self.rows)
+        self._end_children()
+        return {"query_ns": query_ns}
 
     def run(self, request: dict[str, Any]) -> dict[str, Any]:
         """Run queries first..last once; write what came back to ``.npy`` files named in the reply."""
@@ -108,41 +124,43 @@ class Session:
         before = self._distance_computations()
         with Counters() as counters:
             if self.batch:
-                answers, wall_ns = run_batch(self.wrapper.query_batch, self.queries[first:last], self.k)
+                answers, timed_ns = run_batch(self.wrapper.query_batch, self.queries[first:last], self.k)
             else:
                 answers, latencies = run_single(self.wrapper.query, self.rows[first:last], self.k)
+                timed_ns = int(latencies.sum())
+        self._end_children()
+        peak = memory.peak_bytes()
         after = self._distance_computations()
         ids = as_id_array(answers, last - first, self.k)
         if not np.array_equal(self.queries, self.pristine):
             self.queries[:] = self.pristine
             raise ChangedInputError("the library changed the query vectors it was given")
         reply = {
+            "timed_ns": timed_ns,
             "counters": counters.figures,
+            "peak_bytes": peak,
             "ids": self._write("ids", ids),
-            "peak_bytes": memory.peak_bytes(),
+            "missing_folders": [folder for folder in self.folders if not os.path.isdir(folder)],
         }
-        if self.batch:
-            reply["timed_ns"] = wall_ns
-        else:
-            reply["timed_ns"] = int(latencies.sum())
+        if not self.batch:
             reply["latencies"] = self._write("latencies", latencies)
         if before is not None and after is not None:
             reply["distance_computations"] = after - before
-        reply["missing_folders"] = [folder for folder in self.folders if not os.path.isdir(folder)]
         return reply
 
     def stats(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Tell what memory the worker holds, and the index's size where the library knows it."""
-        return {
-            "resident_bytes": memory.resident_bytes(),
-            "peak_bytes": memory.peak_bytes(),
-            "size_bytes": int(self.wrapper.size_bytes()) if self._has("size_bytes") else None,
-        }
+        """Tell the index's size where the library knows it."""
+        return {"size_bytes": int(self.wrapper.size_bytes()) if self._has("size_bytes") else None}
 
     def close(self, request: dict[str, Any]) -> dict[str, Any]:
         """Let the library go."""
         self.wrapper.close()
         return {}
+
+    def _end_children(self) -> None:
+        """End a child that the library forked and that came back from the library's call as if it were us."""
+        if os.getpid() != self.pid:
+            os._exit(0)
 
     def _has(self, name: str) -> bool:
         return getattr(type(self.wrapper), name) is not getattr(Wrapper, name)
@@ -151,14 +169,17 @@ class Session:
         return int(self.wrapper.distance_computations()) if self._has("distance_computations") else None
 
     def _write(self, name: str, array: np.ndarray) -> str:
+        os.makedirs(self.out, exist_ok=True)  # a library may have removed it
         path = os.path.join(self.out, name + ".npy")
         np.save(path, array)
         return path
 
     def _check_rows(self) -> None:
+        """Compare the rows with the file, a little at a time: the memory of this is not the library's."""
         stored = np.load(self.train_path, mmap_mode="r")
-        for first in range(0, len(stored), 65536):
-            if not np.array_equal(stored[first : first + 65536], self.train[first : first + 65536]):
+        step = max(1, _COMPARED_BYTES // max(1, stored[0].nbytes))
+        for first in range(0, len(stored), step):
+            if not np.array_equal(stored[first : first + step], self.train[first : first + step]):
                 raise ChangedInputError("the library changed the rows it was given to index")
 
 
@@ -178,13 +199,12 @@ def _load_class(path: str, name: str) -> type[Wrapper]:
 def serve(requests: TextIO, replies: TextIO) -> None:
     """Answer requests until the pipe closes or `close` was asked for."""
     session = Session()
-    worker = os.getpid()
     for line in requests:
         request = json.loads(line)
         reply = _answer(session, request)
-        if os.getpid() != worker:  # a child that the library forked came back from its call
+        if os.getpid() != session.pid:  # a forked child came back by way of an exception
             os._exit(0)
-        replies.write(json.dumps(reply) + "\n")
+        replies.write(json.dumps(dict(reply, number=request["number"])) + "\n")
         replies.flush()
         if request["op"] == "close":
             break
@@ -192,17 +212,35 @@ def serve(requests: TextIO, replies: TextIO) -> None:
 
 def _answer(session: Session, request: dict[str, Any]) -> dict[str, Any]:
     try:
-        reply = getattr(session, request["op"])(request)
+        return dict(getattr(session, request["op"])(request), ok=True)
     except WrongAnswerError as error:
         return {"ok": False, "kind": "wrong-answer", "text": str(error)}
     except ChangedInputError as error:
         return {"ok": False, "kind": "changed-input", "text": str(error)}
     except Exception as error:
-        return {"ok": False, "kind": "raised", "text": _one_line(error), "traceback": traceback.format_exc()}
-    sys.stdout.flush()
-    return dict(reply, ok=True)
+        trace = traceback.format_exc()[-_MOST_TRACEBACK:]
+        return {"ok": False, "kind": "raised", "text": _one_line(error), "traceback": _encodable(trace)}
+    finally:
+        _flush()
+
+
+def _flush() -> None:
+    """Bring out what the library printed, by Python or by C, so that it stands in the log at its time."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            pass  # the library closed it
+    try:
+        ctypes.CDLL(None).fflush(None)
+    except (OSError, AttributeError):
+        pass
 
 
 def _one_line(error: Exception) -> str:
-    text = " ".join(str(error).split())
+    text = " ".join(_encodable(str(error))[:_MOST_TEXT].split())
     return "%s: %s" % (type(error).__name__, text) if text else type(error).__name__
+
+
+def _encodable(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

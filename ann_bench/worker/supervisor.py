@@ -9,8 +9,8 @@ starts in milliseconds.
 from __future__ import annotations
 
 import collections
+import contextlib
 import ctypes
-import errno
 import json
 import os
 import select
@@ -24,6 +24,7 @@ KEEP_BYTES = 512 * 1024
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _DRAIN_S = 0.3
+_KILL_S = 10.0
 
 
 class Log:
@@ -43,7 +44,8 @@ class Log:
         """Take in what was read."""
         self.total += len(data)
         if self.room:
-            self.head.write(data[: self.room])
+            with contextlib.suppress(OSError):  # a full disk costs log lines, nothing else
+                self.head.write(data[: self.room])
         rest = data[self.room :]
         self.room -= min(self.room, len(data))
         if rest:
@@ -58,11 +60,12 @@ class Log:
         if not self.dirty:
             return
         self.dirty = False
-        if self.tail:
-            with open(self.tail_path, "wb") as file:
-                file.write(b"".join(self.tail)[-KEEP_BYTES:])
-        with open(self.total_path, "w") as file:
-            file.write(str(self.total))
+        with contextlib.suppress(OSError):
+            if self.tail:
+                with open(self.tail_path, "wb") as file:
+                    file.write(b"".join(self.tail)[-KEEP_BYTES:])
+            with open(self.total_path, "w") as file:
+                file.write(str(self.total))
 
 
 def _prctl(option: int, value: int) -> None:
@@ -92,24 +95,29 @@ def _descendants() -> list[int]:
     return found
 
 
-def _kill_descendants() -> int:
-    """Kill and reap until no child is left; orphans of the killed become ours and follow. Return how many."""
-    killed: set[int] = set()
-    deadline = time.monotonic() + 5.0
+def _kill_descendants(worker: subprocess.Popen[bytes]) -> None:
+    """Kill and reap until no child is left; orphans of the killed become ours and follow.
+
+    All are stopped before any is killed, so that none can fork while the others die.
+    """
+    deadline = time.monotonic() + _KILL_S
     while time.monotonic() < deadline:
         try:
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
         except ChildProcessError:
-            break
-        for pid in _descendants():
-            try:
-                os.kill(pid, signal.SIGKILL)
-                killed.add(pid)
-            except ProcessLookupError:
-                pass
+            return
+        try:
+            below = _descendants()
+        except OSError:  # no /proc: the worker's process group is all that can be told
+            below = []
+            with contextlib.suppress(OSError):
+                os.killpg(worker.pid, signal.SIGKILL)
+        for order in (signal.SIGSTOP, signal.SIGKILL):
+            for pid in below:
+                with contextlib.suppress(OSError):
+                    os.kill(pid, order)
         time.sleep(0.002)
-    return len(killed)
 
 
 def _exit_status(worker: subprocess.Popen[bytes]) -> int | None:
@@ -145,10 +153,10 @@ def main(spec: dict[str, Any]) -> None:
 
     def in_the_worker() -> None:
         _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if spec["cpus"]:
+        if hasattr(os, "sched_setaffinity"):
             os.sched_setaffinity(0, spec["cpus"])
         if spec["cgroup_procs"]:
-            with open(spec["cgroup_procs"], "w") as file:
+            with contextlib.suppress(OSError), open(spec["cgroup_procs"], "w") as file:
                 file.write("0")
 
     worker = subprocess.Popen(
@@ -166,6 +174,20 @@ def main(spec: dict[str, Any]) -> None:
     for fd in spec["worker_fds"]:
         os.close(fd)
 
+    try:
+        _watch(worker, log, log_read, wake_read, stop)
+    finally:
+        _kill_descendants(worker)
+        log.flush()
+    with contextlib.suppress(OSError):
+        sys.stdout.write(json.dumps({"code": worker.returncode}) + "\n")
+        sys.stdout.flush()
+
+
+def _watch(
+    worker: subprocess.Popen[bytes], log: Log, log_read: int, wake_read: int, stop: list[bool]
+) -> None:
+    """Keep the log until the worker ends, the harness lets go, or a signal says so."""
     control = sys.stdin.fileno()
     poll = select.poll()
     for fd in (log_read, control, wake_read):
@@ -194,15 +216,6 @@ def main(spec: dict[str, Any]) -> None:
             not log_open or not _readable(log_read) or time.monotonic() - ended_at > _DRAIN_S
         ):
             break
-    leftover = _kill_descendants()
-    log.flush()
-    code = worker.returncode
-    sys.stdout.write(json.dumps({"code": code, "leftover": leftover}) + "\n")
-    try:
-        sys.stdout.flush()
-    except OSError as error:
-        if error.errno != errno.EPIPE:
-            raise
 
 
 def _readable(fd: int) -> bool:

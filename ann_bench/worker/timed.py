@@ -62,7 +62,6 @@ class Counters:
 
     def __enter__(self) -> Counters:
         """Start counting, with the garbage collector off."""
-        gc.collect()
         gc.disable()
         self._usage = resource.getrusage(resource.RUSAGE_SELF)
         self._thread_ns = time.thread_time_ns()

@@ -74,5 +74,9 @@ class Wrapper:
         """Return how many distances all queries so far computed; the harness takes differences. Optional."""
         raise NotImplementedError
 
+    def build_info(self) -> dict[str, Any]:
+        """Return how the library was compiled, as far as it tells: flags, instruction sets. Optional."""
+        raise NotImplementedError
+
     def close(self) -> None:
         """Let go of the index."""

@@ -1,6 +1,6 @@
 """ann_bench's own engine: a forest of random-projection trees."""
 
-from ann_bench.engine import Forest
+from ann_bench.engine import Forest, build_info
 from ann_bench.worker.wrapper import Wrapper
 
 
@@ -33,6 +33,9 @@ class EngineForest(Wrapper):
 
     def load(self, path):
         self.forest = Forest.open(path)
+
+    def build_info(self):
+        return build_info()
 
     def size_bytes(self):
         return self.forest.size_bytes

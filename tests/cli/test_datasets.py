@@ -4,6 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
+import h5py
 import pytest
 
 from ann_bench.cli import datasets
@@ -46,6 +47,18 @@ def test_the_table_fits_80_columns_and_tells_the_state(
     assert state["my-words"] == "here"
     assert state["broken"] == "unreadable"
     assert "9,990,000 x 96" in "\n".join(lines)
+
+
+def test_no_file_keeps_the_others_from_being_listed(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Files that are damaged in odd ways are listed as unreadable."""
+    write(data / "two.hdf5", attributes={"distance": ["dot", "angular"]})
+    write(data / "link.hdf5", train=h5py.SoftLink("/gone"))
+    attributes = {"distance": "hamming", "point_type": "binary", "dimension": "twelve"}
+    write(data / "bits.hdf5", attributes=attributes)
+    (data / "gone.hdf5").symlink_to(data / "nowhere")
+    assert run("list", "--json") == 0
+    states = {row["name"]: row["state"] for row in json.loads(capsys.readouterr().out)}
+    assert {states[name] for name in ("two", "link", "bits", "gone")} == {"unreadable"}
 
 
 def test_the_table_can_be_had_as_json(data: Path, capsys: pytest.CaptureFixture[str]) -> None:

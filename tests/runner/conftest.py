@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 
 from ann_bench import config
@@ -35,6 +36,7 @@ def small_dataset() -> Dataset:
         neighbors=order.astype(np.int32),
         distances=np.take_along_axis(distances, order, axis=1),
         sha256="0" * 64,
+        rows_available=60,
         queries_available=20,
         provenance={},
     )
@@ -90,3 +92,18 @@ def sweep() -> Callable[[Request], Outcome]:
         return run_sweep(request, plan or make_plan(request), Quiet())
 
     return run
+
+
+def alive_below(marker: Path) -> list[psutil.Process]:
+    """Return the processes that belong to the run whose files lie in `marker`."""
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        if any(f"{marker}/cache" in word for word in process.info["cmdline"] or []):
+            found.append(process)
+        else:
+            try:
+                if str(process.environ().get("HOME", "")).startswith(f"{marker}/cache"):
+                    found.append(process)
+            except psutil.Error:
+                continue
+    return found

@@ -1,12 +1,14 @@
 """Whatever a library does, it is an outcome with a reason, and the sweep goes on."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from ann_bench import results
 from ann_bench.runner.plan import Request
 from ann_bench.runner.sweep import Outcome
+from tests.runner.conftest import alive_below
 
 Make = Callable[..., Request]
 Sweep = Callable[[Request], Outcome]
@@ -17,6 +19,8 @@ FAILURES = [
     ("calls exit", "exited", "the process ended itself with exit status 4"),
     ("segfaults", "signal", "the process was ended by SIGSEGV"),
     ("hangs", "timeout", "did not finish within 1 s"),
+    ("closes descriptors", "exited", "closed its pipe to the harness"),
+    ("raises in another code", "raised", "RuntimeError: caf\\udce9 \x1b[31mxxx"),
     ("changes query", "changed-input", "the library changed the query vectors it was given"),
     (
         "floats",
@@ -85,7 +89,7 @@ PROBLEMS = [
     ("forks and returns", "children", "started processes of its own while it was searching"),
     ("forks", "children", "started processes of its own while it was searching"),
     ("deletes folders", "deleted-folders", "deleted its own folders: tmp, work"),
-    ("writes to descriptor 1", "prints", "printed 26 bytes while it was searching"),
+    ("writes to descriptor 1", "prints", "printed 13 bytes in a round of its search"),
 ]
 
 
@@ -99,6 +103,51 @@ def test_a_misdeed_that_can_be_measured_is_measured_and_reported(
     assert record["problems"] == [{"kind": kind, "text": text}]
     expected = {"duplicates": 0.2, "out of range": 0.0, "too few": 0.8}.get(misdeed, 1.0)
     assert record["metrics"]["recall"] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("misdeed", ["forks", "forks twice", "forks and returns"])
+def test_no_process_outlives_its_worker(
+    make_request: Make, sweep: Sweep, tmp_path: Path, misdeed: str
+) -> None:
+    """Also what a library started in a session of its own is ended with the worker."""
+    sweep(make_request(in_query=(misdeed,)))
+    assert alive_below(tmp_path) == []
+
+
+def test_a_deleted_exchange_folder_fails_nothing(make_request: Make, sweep: Sweep) -> None:
+    """The harness's own files are made again."""
+    outcome = sweep(make_request(in_query=("deletes the exchange folder", "none")))
+    assert [record["status"] for record in outcome.records] == ["ok", "ok"]
+
+
+def test_settings_that_crash_take_no_other_with_them(make_request: Make, sweep: Sweep) -> None:
+    """Where the index is saved every other setting is measured, however many end their worker."""
+    crashes = ("exits", "calls exit", "segfaults", "closes descriptors")
+    outcome = sweep(make_request("steady", in_query=("none", *crashes)))
+    failed = {record["query"]["in_query"] for record in outcome.records if record["status"] == "failed"}
+    assert failed == set(crashes)
+
+
+def test_without_a_saved_index_it_is_built_again_only_so_often(make_request: Make, sweep: Sweep) -> None:
+    """Each setting that is left out says that it was not its own fault; none that was measured is lost."""
+    crashes = ("exits", "calls exit", "segfaults")
+    outcome = sweep(make_request(in_query=("none", "unsteady", *crashes), rounds=1))
+    for record in outcome.records:
+        if record["query"]["in_query"] not in crashes and record["status"] == "failed":
+            assert record["failure"]["text"].startswith(
+                "not measured: other settings ended its worker 3 times"
+            )
+        else:
+            assert (record["status"] == "failed") == (record["query"]["in_query"] in crashes)
+
+
+def test_an_index_that_is_not_saved_is_told(make_request: Make, sweep: Sweep) -> None:
+    """A save() that leaves nothing is a problem; all rounds are run on the index that was built."""
+    (record,) = sweep(make_request("empty")).records
+    assert record["launch_of_round"] == [0, 0]
+    assert record["problems"] == [
+        {"kind": "save", "text": "save: FileNotFoundError: save() left nothing at the path it was given"}
+    ]
 
 
 def test_a_declared_behaviour_is_no_problem(make_request: Make, sweep: Sweep) -> None:
@@ -128,4 +177,9 @@ def test_an_index_that_cannot_be_loaded_is_built_again(make_request: Make, sweep
 def test_answers_that_differ_between_rounds_are_noted(make_request: Make, sweep: Sweep) -> None:
     """A library may be random; whoever reads the recall must know that it is the first round's."""
     (record,) = sweep(make_request(in_query=("unsteady",))).records
-    assert record["notes"] == ["answers differ from round to round; recall is that of the first"]
+    assert record["problems"] == [
+        {
+            "kind": "varying-answers",
+            "text": "answers differ from round to round; recall is that of the first",
+        }
+    ]

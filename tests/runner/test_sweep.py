@@ -22,7 +22,7 @@ from ann_bench import results
 from ann_bench.datasets import Dataset
 from ann_bench.runner.plan import Request, make_plan
 from ann_bench.runner.sweep import Outcome, run_folder
-from tests.runner.conftest import DEFINITIONS
+from tests.runner.conftest import DEFINITIONS, alive_below
 
 ROOT = Path(__file__).parents[2]
 Make = Callable[..., Request]
@@ -99,6 +99,31 @@ def test_a_slow_setting_gets_fewer_queries_and_says_so(make_request: Make, sweep
     assert results.read(record["path"]).arrays["latencies_ns"].shape == (2, 10)
 
 
+def test_a_part_of_the_queries_settles_nothing_for_a_preset_with_more_time(
+    make_request: Make, sweep: Sweep
+) -> None:
+    """What quick measured on few queries is measured again where there is time for all, and only there."""
+    request = make_request("steady")
+    grids = request.algorithms[0].presets["default"]
+    presets = {"quick": {**grids, "max_seconds_per_setting": 1e-9}, "default": grids}
+    entry = request.algorithms[0].model_copy(update={"presets": presets})
+    request = replace(request, algorithms=[entry])
+    sweep(request)
+    assert make_plan(request).settings == 0
+    longer = replace(request, preset="default")
+    assert make_plan(longer).settings == 1
+    sweep(longer)
+    assert make_plan(longer).settings == make_plan(request).settings == 0
+
+
+def test_what_ran_out_of_time_is_tried_again_with_more(make_request: Make, sweep: Sweep) -> None:
+    """A build that was ended after a second is not a failure for who gives it a minute."""
+    request = make_request(in_build=("hangs",), timeout_s=1.0)
+    sweep(request)
+    assert make_plan(request).settings == 0
+    assert make_plan(replace(request, timeout_s=60.0)).settings == 1
+
+
 def test_batch_needs_a_wrapper_that_has_it(make_request: Make, sweep: Sweep) -> None:
     """An algorithm that cannot do batches fails with that reason."""
     (record,) = sweep(make_request("steady", batch=True)).records
@@ -133,6 +158,7 @@ def test_the_folder_of_a_dead_run_is_removed_by_the_next(make_request: Make, tmp
     make_request()
     dead = tmp_path / "cache" / "runs" / "run-dead"
     dead.mkdir(parents=True)
+    dead.with_suffix(".lock").touch()
     with run_folder() as living:
         assert not dead.exists()
         with run_folder():
@@ -193,24 +219,9 @@ def start(command: list[str], tmp_path: Path) -> Iterator[Start]:
         yield run
 
 
-def _alive(marker: Path) -> list[psutil.Process]:
-    """Return the processes that belong to the run whose files lie in `marker`."""
-    found = []
-    for process in psutil.process_iter(["cmdline"]):
-        if any(f"{marker}/cache" in word for word in process.info["cmdline"] or []):
-            found.append(process)
-        else:
-            try:
-                if str(process.environ().get("HOME", "")).startswith(f"{marker}/cache"):
-                    found.append(process)
-            except psutil.Error:
-                continue
-    return found
-
-
 def _wait_until_gone(marker: Path) -> list[psutil.Process]:
     deadline = time.monotonic() + 5
-    while (alive := _alive(marker)) and time.monotonic() < deadline:
+    while (alive := alive_below(marker)) and time.monotonic() < deadline:
         time.sleep(0.02)
     return alive
 

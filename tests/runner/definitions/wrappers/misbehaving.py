@@ -86,6 +86,22 @@ class Misbehaving(Wrapper):
         elif name == "forks and returns":
             os.fork()
             self.misdeed = "none"
+        elif name == "forks twice":
+            if os.fork() == 0:
+                if os.fork() == 0:
+                    os.setsid()
+                    time.sleep(600)
+                os._exit(0)
+            os.wait()
+            self.misdeed = "none"
+        elif name == "closes descriptors":
+            os.closerange(3, 256)
+            time.sleep(600)
+        elif name == "raises in another code":
+            raise RuntimeError("caf\udce9 \x1b[31m" + 10000 * "x")
+        elif name == "deletes the exchange folder":
+            shutil.rmtree("../out")
+            self.misdeed = "none"
         elif name == "writes into the pipe":
             os.write(int(sys.argv[2]), b"surprise\n")
         elif name == "deletes folders":
@@ -93,6 +109,16 @@ class Misbehaving(Wrapper):
                 shutil.rmtree(tempfile.gettempdir())
                 shutil.rmtree(os.getcwd())
             self.misdeed = "none"
+
+
+class Empty(Misbehaving):
+    """Says that it saves its index, and does not."""
+
+    def save(self, path):
+        pass
+
+    def load(self, path):
+        pass
 
 
 class Stubborn(Misbehaving):
