@@ -52,6 +52,18 @@ def near(word: object, known: Iterable[str]) -> str:
 Model = TypeVar("Model", bound=BaseModel)
 
 
+class _Loader(yaml.SafeLoader):
+    """Tells where the values stand that look like a date, say, and are none."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, LookupError, AttributeError):
+            kind = str(node.tag).rpartition(":")[2]
+            problem = f"{_value(node.value)} is read as {kind}, and is none; put it in quotes"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from None
+
+
 @dataclass(frozen=True)
 class Document:
     """A YAML file's content, and the line of each key and list item in it."""
@@ -65,7 +77,7 @@ class Document:
         """Return the mapping in `path`; `ConfigError` if it is none, or not YAML, or has a key twice."""
         shown = _shown(path)
         try:
-            loader = yaml.SafeLoader(path.read_text(encoding="utf-8"))
+            loader = _Loader(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise ConfigError(f"{shown}: there is no such file") from None
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -79,6 +91,8 @@ class Document:
         except yaml.MarkedYAMLError as error:
             line = error.problem_mark.line + 1 if error.problem_mark else 1
             raise ConfigError(f"{shown}:{line}: not YAML: {error.problem}") from None
+        except RecursionError:
+            raise ConfigError(f"{shown}: cannot be read: it is nested too deeply") from None
         finally:
             loader.dispose()
         if not isinstance(content, dict):
@@ -99,14 +113,29 @@ class Document:
         try:
             return model.model_validate(value)
         except ValidationError as error:
-            details = error.errors(include_url=False)
-            messages = [self._describe(detail, at) for detail in details[:_SHOWN_MISTAKES]]
-            if len(details) > _SHOWN_MISTAKES:
-                messages.append(f"... and {len(details) - _SHOWN_MISTAKES} more")
+            mistakes: dict[
+                Location, str
+            ] = {}  # the first of each place: the rest are a union's other members
+            for detail in error.errors(include_url=False):
+                place = self._place((*at, *detail["loc"]), missing=detail["type"] == "missing")
+                mistakes.setdefault(place, self._describe(detail, place))
+            messages = list(mistakes.values())
+            if len(messages) > _SHOWN_MISTAKES:
+                messages[_SHOWN_MISTAKES:] = [f"... and {len(messages) - _SHOWN_MISTAKES} more"]
             raise ConfigError("\n".join(messages)) from None
 
-    def _describe(self, detail: ErrorDetails, at: Location) -> str:
-        place = (*at, *detail["loc"])
+    def _place(self, at: Location, *, missing: bool) -> Location:
+        """Return what of pydantic's location is in the document; its last part is kept if it is `missing`."""
+        value: Any = self.content
+        place: Location = ()
+        for part in at[:-1] if missing else at:
+            known = range(len(value)) if isinstance(value, list) else value if isinstance(value, dict) else ()
+            if part in known:  # others name a union's member, or a validator
+                value = value[part]
+                place = (*place, part)
+        return (*place, at[-1]) if missing else place
+
+    def _describe(self, detail: ErrorDetails, place: Location) -> str:
         if detail["type"] == "mistake":
             return self._message(detail["ctx"]["text"], (*place, *detail["ctx"]["at"]))
         if detail["type"] == "missing":
@@ -121,12 +150,20 @@ class Document:
         return f"{_shown(self.path)}:{self.lines.get(at, 1)}{place}: {text}"
 
 
-def _walk(node: yaml.Node, at: Location, lines: dict[Location, int], shown: Path) -> None:
-    """Note the line of every key and item below `node`; refuse keys that are no text or stand twice."""
+def _walk(
+    node: yaml.Node, at: Location, lines: dict[Location, int], shown: Path, above: tuple[int, ...] = ()
+) -> None:
+    """Note the line of every key and item below `node`.
+
+    Refused are keys that are no text or stand twice, and a node that is in itself (its id stands `above`).
+    """
+    if id(node) in above:
+        raise ConfigError(f"{shown}:{node.start_mark.line + 1}: an anchor (&) is repeated (*) within itself")
+    above = (*above, id(node))
     if isinstance(node, yaml.SequenceNode):
         for i, item in enumerate(node.value):
             lines[(*at, i)] = item.start_mark.line + 1
-            _walk(item, (*at, i), lines, shown)
+            _walk(item, (*at, i), lines, shown, above)
     elif isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             line = key.start_mark.line + 1
@@ -137,7 +174,7 @@ def _walk(node: yaml.Node, at: Location, lines: dict[Location, int], shown: Path
                 dotted = ".".join(str(part) for part in place)
                 raise ConfigError(f"{shown}:{line}: {dotted}: stands twice (first in line {lines[place]})")
             lines[place] = line
-            _walk(value, place, lines, shown)
+            _walk(value, place, lines, shown, above)
 
 
 def _shown(path: Path) -> Path:

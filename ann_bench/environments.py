@@ -12,7 +12,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -22,7 +22,7 @@ import filelock
 from ann_bench import __version__
 from ann_bench.errors import InstallError
 from ann_bench.paths import PACKAGE, environments_dir
-from ann_bench.recipes import HARNESS, read_recipe
+from ann_bench.recipes import HARNESS, parse_lock, read_recipe
 
 ENGINE = "ann_bench"
 State = Literal["ready", "missing", "failed", "unavailable"]
@@ -96,7 +96,7 @@ def describe(name: str, definitions: Sequence[Path] = ()) -> Environment:
     if not python.exists():
         reason = f"its interpreter {python} is gone: ann-bench install --force {name}"
         return Environment(name, "missing", reason=reason)
-    installed = dict(line.split("==", 1) for line in outcome.lock.splitlines() if "==" in line)
+    installed = parse_lock(outcome.lock)
     versions = {pin: installed[pin] for pin in folder.pins() if pin in installed}
     log = _beside(name, "log")
     return Environment(name, "ready", python, versions, outcome.lock, seconds=outcome.seconds, log=log)
@@ -198,9 +198,16 @@ def _write_outcome(name: str, outcome: _Outcome, seconds: float) -> None:
 
 @functools.cache
 def _harness() -> Environment:
-    installed = {found.metadata["Name"]: found.version for found in importlib.metadata.distributions()}
+    installed = {found.name: found.version for found in _distributions()}
     lock = "".join(f"{name}=={version}\n" for name, version in sorted(installed.items()))
     return Environment(HARNESS, "ready", Path(sys.executable), installed, lock)
+
+
+def _distributions(**where: Any) -> Iterator[importlib.metadata.Distribution]:
+    """Yield what is installed; what an interrupted removal left, without its metadata, is not."""
+    for found in importlib.metadata.distributions(**where):
+        if found.read_text("METADATA") or found.read_text("PKG-INFO"):
+            yield found
 
 
 def _distribution(environment: str, library: str) -> importlib.metadata.Distribution:
@@ -209,7 +216,7 @@ def _distribution(environment: str, library: str) -> importlib.metadata.Distribu
     else:
         folders = (environments_dir() / environment).glob("lib/python*/site-packages")
         path = [os.fspath(folder) for folder in folders]
-    for found in importlib.metadata.distributions(name=library, path=path):
+    for found in _distributions(name=library, path=path):
         return found
     raise InstallError(f"{library}: not in the environment {environment}; ann-bench install {environment}")
 

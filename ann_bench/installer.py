@@ -20,7 +20,7 @@ import uv
 
 from ann_bench.errors import InstallError
 from ann_bench.paths import wheels_dir
-from ann_bench.recipes import RecipeFolder
+from ann_bench.recipes import RecipeFolder, canonical, parse_lock
 
 # What tells most of why a build or an installation failed, the more telling first.
 _TELLING = (
@@ -56,6 +56,7 @@ class Installer:
         self.folder = folder
         self.target = target
         self.python = target / "bin" / "python"
+        self._pins = folder.pins()
         self._log = log
         self._report = report
         self._uv = uv.find_uv_bin()
@@ -66,15 +67,17 @@ class Installer:
         shutil.rmtree(self.target, ignore_errors=True)
         self._report(f"{self.folder.name}: making the environment")
         self._run([self._uv, "venv", "--python", recipe.python or sys.executable, str(self.target)])
-        wheels = [self._built(name) for name in recipe.source]
+        sources = [canonical(name) for name in recipe.source]
+        wheels = [self._built(name) for name in sources]
         self._report(f"{self.folder.name}: installing {self._pinned()}")
         command = ["--requirements", str(self.folder.requirements)]
         for wheel in wheels:
             command += ["--find-links", str(wheel)]
-        for name in self.folder.pins():
-            if name not in recipe.source:
+        for name in self._pins:
+            if name not in sources:
                 command += ["--only-binary", name]
         self._run([*self._pip("install"), *command])
+        self._check_pinned()
         for step in recipe.steps:
             self._report(f"{self.folder.name}: {step}")
             self._run(shlex.split(step))
@@ -83,12 +86,21 @@ class Installer:
     def _pip(self, command: str) -> list[str]:
         return [self._uv, "pip", command, "--python", str(self.python)]
 
+    def _check_pinned(self) -> None:
+        """Raise `InstallError` if something came along that nobody pinned: it may be another tomorrow."""
+        installed = parse_lock(self._run(self._pip("freeze")))
+        unpinned = [f"{name}=={version}" for name, version in installed.items() if name not in self._pins]
+        if unpinned:
+            raise InstallError(
+                f"{self.folder.requirements}: pin what others need, too: {', '.join(unpinned)}"
+            )
+
     def _pinned(self) -> str:
-        return ", ".join(f"{name} {version}" for name, version in self.folder.pins().items())
+        return ", ".join(f"{name} {version}" for name, version in self._pins.items())
 
     def _built(self, name: str) -> Path:
         """Return the folder that keeps the wheel of `name`; build it if there is none yet."""
-        requirement = f"{name}=={self.folder.pins()[name]}"
+        requirement = f"{name}=={self._pins[name]}"
         soabi = self._run(
             [str(self.python), "-c", "import sysconfig; print(sysconfig.get_config_var('SOABI'))"]
         )
@@ -109,7 +121,7 @@ class Installer:
         )
         kept.mkdir(parents=True, exist_ok=True)
         # A build may leave wheels of its own requirements there too.
-        start = re.sub("[-_.]+", "_", name).lower() + "-"
+        start = name.replace("-", "_") + "-"
         for wheel in (scratch / "cache").glob("sdists-*/**/*.whl"):
             if wheel.name.lower().startswith(start):
                 wheel.replace(kept / wheel.name)

@@ -17,7 +17,10 @@ from ann_bench.errors import ConfigError, UsageError
 from ann_bench.paths import carried
 
 HARNESS = "harness"
-_PINNED = re.compile(r"^(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)(\[[^\]]*\])?==(?P<version>[^\s;]+)")
+_PINNED = re.compile(
+    r"(?P<name>[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?)\s*(\[[^\]]*\])?"
+    r"\s*==\s*(?P<version>[A-Za-z0-9][A-Za-z0-9.!+_-]*)\s*(;.*|--hash.*)?"
+)
 
 
 class Recipe(CheckedModel):
@@ -65,13 +68,25 @@ class RecipeFolder:
         return self.path / "requirements.txt"
 
     def pins(self) -> dict[str, str]:
-        """Return the pinned version of each distribution in `requirements.txt`, in its order."""
+        """Return the version of each distribution in `requirements.txt`, by canonical name, in its order.
+
+        `ConfigError` where a line asks for anything else than one version.
+        """
         if not self.requirements.is_file():
             return {}
         pins = {}
-        for line in self.requirements.read_text(encoding="utf-8").splitlines():
-            if pinned := _PINNED.match(line.strip()):
-                pins[pinned["name"]] = pinned["version"]
+        text = self.requirements.read_text(encoding="utf-8").replace("\\\n", " \n")
+        for number, line in enumerate(text.splitlines(), start=1):
+            asked = re.sub(r"(^|\s)#.*", "", line).strip()
+            if not asked or asked.startswith("-"):
+                continue
+            pinned = _PINNED.fullmatch(asked)
+            if pinned is None:
+                raise ConfigError(
+                    f'{self.requirements}:{number}: got "{asked}"; '
+                    "each line pins one version of one distribution: name==version"
+                )
+            pins[canonical(pinned["name"])] = pinned["version"]
         return pins
 
     def digest(self) -> str:
@@ -82,6 +97,17 @@ class RecipeFolder:
                 digest.update(f"{file.relative_to(self.path)}\0{file.stat().st_size}\0".encode())
                 digest.update(file.read_bytes())
         return digest.hexdigest()
+
+
+def canonical(name: str) -> str:
+    """Return the one spelling of a distribution's name that all of its spellings have in common."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def parse_lock(lock: str) -> dict[str, str]:
+    """Return the version of each distribution in a lock (`name==version`, one a line), by canonical name."""
+    pairs = (line.split("==", 1) for line in lock.splitlines() if "==" in line)
+    return {canonical(name): version for name, version in pairs}
 
 
 def list_recipes(definitions: Sequence[Path] = ()) -> dict[str, Path]:
@@ -115,7 +141,7 @@ def read_recipe(name: str, definitions: Sequence[Path] = ()) -> RecipeFolder:
             f"{folder.requirements}: pins nothing; write one line `name==version` for each distribution"
         )
     for i, source in enumerate(recipe.source):
-        if source not in pins:
+        if canonical(source) not in pins:
             raise Document.read(file).error(
                 f'got "{source}"; it is not pinned in requirements.txt{near(source, pins)}', at=("source", i)
             )

@@ -20,12 +20,13 @@ def build_wheel(folder, config_settings=None, metadata_directory=None):
 """
 
 
-def make_wheel(folder: Path, name: str, version: str, *, code: str = "") -> Path:
-    """Write a wheel with one module of that name, and return its path."""
+def make_wheel(folder: Path, name: str, version: str, *, code: str = "", needs: str = "") -> Path:
+    """Write a wheel with one module of that name, which may need another, and return its path."""
     info = f"{name}-{version}.dist-info"
+    requires = f"Requires-Dist: {needs}\n" if needs else ""
     files = {
         f"{name}.py": f"__version__ = {version!r}\n{code}\n",
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{requires}",
         f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
     record = "".join(f"{path},sha256={_digest(text)},{len(text)}\n" for path, text in files.items())

@@ -262,6 +262,12 @@ def test_an_algorithm_without_parameters_has_one_setting(definitions: Path) -> N
             "  limits: {zero_row: none}\n  presets:\n",
             '16: mine.limits.zero_row: unknown limit; did you mean "zero_rows"?',
         ),
+        ("  presets:\n", "  limits: {max_k: 9}\n  presets:\n", "16: mine.limits.max_k: got 9; it should be"),
+        (
+            "  presets:\n",
+            "  limits: {max_k: few}\n  presets:\n",
+            "16: mine.limits.max_k: unknown limit; known: min_rows, ",
+        ),
         (
             "  presets:\n",
             "  overrides: [{when: {dimension: 3}, presets: {}}]\n  presets:\n",
@@ -272,6 +278,36 @@ def test_an_algorithm_without_parameters_has_one_setting(definitions: Path) -> N
             "  overrides: [{when: {}, presets: {quick: {eff: 3}}}]\n  presets:\n",
             '16: mine.overrides.0.presets.quick.eff: unknown key; did you mean "ef"?',
         ),
+        (
+            "  presets:\n",
+            "  overrides: [{when: {distance: cosine}, presets: {}}]\n  presets:\n",
+            '16: mine.overrides.0.when.distance: got "cosine"; a distance is one of euclidean, ',
+        ),
+        (
+            "  presets:\n",
+            "  overrides: [{when: {distance: [dot, cosine]}, presets: {}}]\n  presets:\n",
+            '16: mine.overrides.0.when.distance.1: got "cosine"; a distance is one of euclidean, ',
+        ),
+        ("minimum: 2", "minimum: two", '11: mine.build.M.minimum: got "two"; it should be a valid number'),
+        ("minimum: 2", "minimum: .inf", "11: mine.build.M.minimum: got inf; it should be a finite number"),
+        ("slack: 0\n", "slack: .nan\n", "20: mine.presets.default.slack: got nan; slack is number >= 0"),
+        ("slack: 0\n", "slack: [.inf]\n", "20: mine.presets.default.slack: got inf; slack is number >= 0"),
+        (
+            "max_seconds_per_build: 5",
+            "max_seconds_per_build: .inf",
+            "17: mine.presets.quick.max_seconds_per_build: got inf; it is a number of seconds > 0",
+        ),
+        ("max_seconds_per_build: 5", "max_seconds_per_build: .nan", "build: got nan; it is a number of"),
+        (
+            "licence: MIT",
+            "licence: 2020-13-45",
+            '6: not YAML: "2020-13-45" is read as timestamp, and is none; put it in quotes',
+        ),
+        ("licence: MIT", "licence: !!int abc", '6: not YAML: "abc" is read as int, and is none'),
+        ("licence: MIT", "licence: !!bool abc", '6: not YAML: "abc" is read as bool, and is none'),
+        ("licence: MIT", "licence: &a {b: *a}", "6: an anchor (&) is repeated (*) within itself"),
+        ("licence: MIT", "licence: &a [[*a]]", "6: an anchor (&) is repeated (*) within itself"),
+        ("licence: MIT", "licence: " + "[" * 5000 + "]" * 5000, ": cannot be read: it is nested too deeply"),
     ],
 )
 def test_a_mistake_is_told_with_file_line_key_and_what_is_allowed(
@@ -283,6 +319,7 @@ def test_a_mistake_is_told_with_file_line_key_and_what_is_allowed(
         load(definitions, ENTRY.replace(old, new, 1))
     assert str(caught.value).startswith(str(definitions / "algorithms.yaml:"))
     assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_several_mistakes_are_told_at_once(definitions: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import filelock
 import pytest
 
+from ann_bench import environments
 from ann_bench.environments import describe, install, library_digest, library_version
 from ann_bench.errors import ConfigError, InstallError, UsageError
 from ann_bench.installer import missing_packages, telling_line
@@ -287,6 +288,48 @@ def test_a_mistake_in_a_recipe_names_file_line_and_key(
     with pytest.raises(ConfigError) as caught:
         describe("tiny", [tmp_path / "defs"])
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("line", ["tinylib", "tinylib>=1", "tinylib==1.*", "tinylib===1.0", "./tinylib.whl"])
+def test_what_is_not_pinned_is_refused(tmp_path: Path, packages: Path, line: str) -> None:
+    """A line that leaves the version open is told with its file and number."""
+    make_recipe(tmp_path / "defs", "tiny", f"# my own\n{line} # soon", packages=packages)
+    with pytest.raises(ConfigError) as caught:
+        describe("tiny", [tmp_path / "defs"])
+    assert f'install/tiny/requirements.txt:4: got "{line}"; each line pins one version' in str(caught.value)
+
+
+@pytest.mark.parametrize("line", ["Tiny.Lib == 1.0", "tiny_lib==1.0  # as in 2019", "tiny-lib==1.0; 1 < 2"])
+def test_a_pin_may_be_written_as_pip_allows(line: str, tmp_path: Path, packages: Path) -> None:
+    """Spaces, comments, markers and another spelling of the name make no difference."""
+    line = line.replace("1 < 2", "python_version > '3'")
+    make_wheel(packages, "tiny_lib", "1.0")
+    make_recipe(tmp_path / "defs", "tiny", line, packages=packages)
+    environment = install("tiny", definitions=[tmp_path / "defs"])
+    assert (environment.state, environment.versions) == ("ready", {"tiny-lib": "1.0"}), environment.reason
+
+
+def test_what_comes_along_unpinned_fails(tmp_path: Path, packages: Path) -> None:
+    """A distribution that another one needs is pinned as well, or the installation fails and names it."""
+    make_wheel(packages, "biglib", "3.0", needs="tinylib")
+    make_recipe(tmp_path / "defs", "big", "biglib==3.0", packages=packages)
+    environment = install("big", definitions=[tmp_path / "defs"])
+    assert environment.state == "failed"
+    assert environment.reason.endswith("requirements.txt: pin what others need, too: tinylib==1.0")
+    make_recipe(tmp_path / "defs", "big", "biglib==3.0\ntinylib==1.0", packages=packages)
+    assert install("big", definitions=[tmp_path / "defs"]).state == "ready"
+
+
+def test_what_a_removal_left_is_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A distribution's folder without its metadata is passed over in the harness's environment."""
+    (tmp_path / "gone-1.0.dist-info").mkdir()
+    (tmp_path / "gone-1.0.dist-info" / "RECORD").write_text("", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    environments._harness.cache_clear()
+    assert "gone" not in describe("harness").lock
+    environments._harness.cache_clear()
+    with pytest.raises(InstallError, match=r"^gone: not in the environment harness"):
+        library_version("harness", "gone")
 
 
 def test_a_recipe_s_name_is_taken_once(tmp_path: Path, packages: Path) -> None:

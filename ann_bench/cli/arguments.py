@@ -59,13 +59,20 @@ def seconds(text: str) -> float:
     return value
 
 
-def byte_count(text: str) -> int:
-    """Return `500M`, `2G`, `2GB` or `2GiB` as bytes (units are powers of 1024)."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?", text.strip().lower())
-    value = int(float(found[1]) * _UNITS[found[2]]) if found else 0
-    if value <= 0:
-        raise argparse.ArgumentTypeError(f"got {text!r}; it is a size such as 500M or 2G")
-    return value
+def byte_count(low: int) -> Callable[[str], int]:
+    """Return an argument type for sizes from `low` bytes: 500M, 2G, 2GB, 2GiB (units are powers of 1024)."""
+
+    def parse(text: str) -> int:
+        found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?", text.strip().lower())
+        value = int(float(found[1]) * _UNITS[found[2]]) if found else 0
+        if value < low:
+            least = f"{low / 2**20:g}M"
+            raise argparse.ArgumentTypeError(
+                f"got {text!r}; it is a size such as 500M or 2G, at least {least}"
+            )
+        return value
+
+    return parse
 
 
 def cpu_list(text: str) -> tuple[int, ...]:

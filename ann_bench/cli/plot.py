@@ -65,6 +65,8 @@ examples:
         metavar="K",
         help="only what was asked for K neighbours (default: each k its own figure)",
     )
+    what.add_argument("--subset", type=integer(1), metavar="N", help="only what was measured on N rows")
+    what.add_argument("--queries", type=integer(1), metavar="N", help="only what was measured with N queries")
     what.add_argument(
         "--batch",
         action="store_true",
@@ -125,6 +127,7 @@ examples:
     )
     add_results(where)
     where.add_argument("--no-table", action="store_true", help="print no table")
+    parser.set_defaults(sha256=None)  # `run.py --plot` draws the one dataset that it measured
 
 
 def main(args: argparse.Namespace) -> int:
@@ -141,7 +144,9 @@ def main(args: argparse.Namespace) -> int:
     scales.parse(args.y_scale, y, "--y-scale")
     for path in args.output:
         check_path(path)
-    charts = _charts(args)
+    charts = [chart for chart in _charts(args) if _is_wanted(chart, args)]
+    if not charts:
+        raise UsageError(f"nothing in {args.results} has that many rows or queries; `results list` shows all")
     if args.output:
         charts = [_only(charts, args.output[0])]
     console = Console(highlight=False)
@@ -163,6 +168,13 @@ def main(args: argparse.Namespace) -> int:
             save(figure, path)
             print(path)
     return 0
+
+
+def _is_wanted(chart: "Chart", args: argparse.Namespace) -> bool:
+    """Return whether a chart has the number of rows and queries, and the content, that was asked for."""
+    data = chart.dataset
+    wanted = {"n": args.subset, "queries": args.queries, "sha256": args.sha256}
+    return all(value is None or data[name] == value for name, value in wanted.items())
 
 
 def _metric(text: str, flag: str) -> str:

@@ -99,7 +99,6 @@ def _selected(args: argparse.Namespace) -> "list[Record]":
         k=args.count,
         mode="batch" if args.batch else None,
         label=args.label,
-        status="failed" if args.failed else None,
     )
 
 
@@ -125,13 +124,13 @@ def _list(args: argparse.Namespace) -> int:
     records = _selected(args)
     if not args.all:
         records = results.newest(records, key=results.setting_of)
+    if args.failed:
+        records = results.select(records, status="failed")
     console = Console()
     groups: dict[tuple[Any, ...], list[Record]] = {}
     for record in records:
         data = record["dataset"]
-        groups.setdefault(
-            (data["name"], data["sha256"], data["queries"], record["k"], record["mode"]), []
-        ).append(record)
+        groups.setdefault((data["name"], data["sha256"], record["k"], record["mode"]), []).append(record)
     for group in groups.values():
         print_group(console, group)
     if not groups:

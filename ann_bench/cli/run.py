@@ -1,7 +1,10 @@
 """`run.py`: measure algorithms on a dataset."""
 
 import argparse
+import functools
+import glob
 import os
+import sys
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
@@ -14,6 +17,21 @@ if TYPE_CHECKING:
 
 HELP = "measure algorithms on a dataset"
 DEFAULT_DATASET = "glove-100-angular-25k"
+
+
+class _Once(argparse.Action):
+    """Refuses a flag's second value, which would silently take the place of the first."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        _flag: str | None = None,
+    ) -> None:
+        if getattr(namespace, self.dest) != self.default:
+            parser.error(f"{self.option_strings[0]}: got it twice; measure one dataset after the other")
+        setattr(namespace, self.dest, values)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,6 +51,7 @@ exit status: 0 all was measured; 1 something failed or could not be measured; 2 
     what = parser.add_argument_group("what to measure")
     what.add_argument(
         "--dataset",
+        action=_Once,
         default=DEFAULT_DATASET,
         metavar="NAME",
         help="a dataset of the catalogue or an .hdf5 file (default: %(default)s)",
@@ -114,7 +133,7 @@ exit status: 0 all was measured; 1 something failed or could not be measured; 2 
     )
     how.add_argument(
         "--memory-limit",
-        type=byte_count,
+        type=byte_count(2**26),
         metavar="SIZE",
         help="resident memory a worker may use, such as 4G (default: 80%% of what is free)",
     )
@@ -138,6 +157,7 @@ def main(args: argparse.Namespace) -> int:
     from ann_bench.cli import sweep_text
     from ann_bench.cli.sweep_display import Display
     from ann_bench.datasets import load_dataset
+    from ann_bench.errors import UsageError
     from ann_bench.runner.plan import make_plan
     from ann_bench.runner.sweep import run_sweep
 
@@ -154,7 +174,10 @@ def main(args: argparse.Namespace) -> int:
         subset=args.subset,
         offline=args.offline,
         progress=True,
+        report=functools.partial(print, file=sys.stderr),
     )
+    if args.count > dataset.n:
+        raise UsageError(f"-k: got {args.count}; {dataset.name} has {dataset.n:,} rows")
     request = _request(args, dataset, chosen, cpus)
     plan = make_plan(request)
     sweep_text.show_plan(request, plan)
@@ -206,8 +229,10 @@ def _draw(request: "Request") -> None:
 
     parser = argparse.ArgumentParser()
     plot.add_arguments(parser)
-    words = ["--dataset", request.dataset.name, "--count", str(request.k), "--results", str(request.results)]
-    plot.main(parser.parse_args([*words, "--batch"] if request.batch else words))
+    words = ["--count", str(request.k), "--results", str(request.results), *["--batch"][: request.batch]]
+    args = parser.parse_args(words)
+    args.dataset, args.sha256 = [glob.escape(request.dataset.name)], request.dataset.sha256
+    plot.main(args)
 
 
 def _cpus(args: argparse.Namespace) -> tuple[int, ...]:

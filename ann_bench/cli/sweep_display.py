@@ -6,12 +6,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
 from ann_bench import results
-from ann_bench.cli.sweep_text import duration
+from ann_bench.cli.sweep_text import duration, make_console
 from ann_bench.runner.built import Built
 from ann_bench.runner.lane import Observer
 from ann_bench.runner.plan import Job, Plan, Request, describe
@@ -63,7 +62,7 @@ class Display(Observer):
     """Shows a sweep as it goes; its methods are called from the lanes' threads."""
 
     def __init__(self, request: Request, plan: Plan) -> None:
-        self._console = Console(highlight=False)
+        self._console = make_console()
         self._plan = plan
         self._rounds = plan.settings * request.rounds
         self._estimate = _Estimate(plan, request)
@@ -142,7 +141,7 @@ class Display(Observer):
             self._line(text, "yellow")
 
     def _line(self, text: str, style: str | None = None) -> None:
-        self._console.print(escape(printable(text)), style=style, soft_wrap=True)
+        self._console.print(escape(printable(text)), style=style)
 
     def _show(self, text: str) -> None:
         room = max(20, self._console.width - 60)

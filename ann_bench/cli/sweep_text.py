@@ -1,5 +1,6 @@
 """What `run.py` says before and after a sweep: the plan, a dry run, and what came of it."""
 
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,11 +11,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from ann_bench import results
+from ann_bench.paths import in_clone
+from ann_bench.report.units import plural
 from ann_bench.runner.plan import Job, Plan, Request, describe
 from ann_bench.runner.sweep import Outcome
 from ann_bench.text import printable
 
 _MOST_FAILURES = 12
+DEFAULT_K = 10
 
 
 def duration(seconds: float) -> str:
@@ -27,9 +31,16 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02} min"
 
 
+def make_console() -> Console:
+    """Return a console that breaks lines between words on a terminal, and leaves them whole elsewhere."""
+    console = Console(highlight=False)
+    console.soft_wrap = not console.is_terminal
+    return console
+
+
 def show_plan(request: Request, plan: Plan) -> None:
     """Print what will be measured on what, in a few lines."""
-    console = Console(highlight=False)
+    console = make_console()
     dataset = request.dataset
     console.print(
         f"[bold]{escape(dataset.name)}[/]: {dataset.n:,} x {dataset.dimension}, {dataset.distance}, "
@@ -39,24 +50,27 @@ def show_plan(request: Request, plan: Plan) -> None:
     names = sorted({job.algorithm.name for job in plan.jobs})
     if plan.settings:
         console.print(
-            f"to measure: {plan.settings} settings on {len(plan.jobs)} indexes of {', '.join(names)}"
+            f"to measure: {plural(plan.settings, 'setting')} on {plural(len(plan.jobs), 'build')} "
+            f"of {', '.join(names)}"
         )
     if plan.done:
         failed = sum(record["status"] == "failed" for record in plan.done)
         again = f", {failed} of them failed (--retry-failed tries again)" if failed else ""
-        console.print(f"measured already: {len(plan.done)} settings{again} (--force measures again)")
+        console.print(
+            f"measured already: {plural(len(plan.done), 'setting')}{again} (--force measures again)"
+        )
     for line in plan.damaged:
-        console.print(f"passed over: {escape(line)}", style="yellow", soft_wrap=True)
-    _show_left_out(console, plan)
+        console.print(escape(printable(line)), style="yellow")
+    _show_left_out(console, request, plan)
 
 
-def _show_left_out(console: Console, plan: Plan) -> None:
+def _show_left_out(console: Console, request: Request, plan: Plan) -> None:
     installable = sorted({left.install for left in plan.left_out if left.install})
     if installable:
         waiting = [left.name for left in plan.left_out if left.install]
-        console.print(
-            f"not installed: {', '.join(waiting)} (type `ann-bench install {' '.join(installable)}`)"
-        )
+        folders = [word for folder in request.definitions for word in ("--definitions", str(folder))]
+        command = shlex.join(["ann-bench", "install", *installable, *folders])
+        console.print(escape(f"not installed: {', '.join(waiting)} (type `{command}`)"))
     for left in plan.left_out:
         if not left.install:
             console.print(f"left out: {left.name}: {escape(left.reason)}")
@@ -78,10 +92,10 @@ def show_dry_run(request: Request, plan: Plan) -> None:
         guessed += unknown
         cell = "-" if unknown else duration(build_s + search_s)
         table.add_row(escape(job.title), str(len(job.settings)), duration(limit), cell)
-    console = Console(highlight=False)
-    console.print(table)
+    console = make_console()
+    console.print(table, soft_wrap=False)
     whole = duration(most / request.parallelism)
-    text = f"{plan.settings} settings on {len(plan.jobs)} indexes: at most {whole}"
+    text = f"{plural(plan.settings, 'setting')} on {plural(len(plan.jobs), 'build')}: at most {whole}"
     if plan.jobs and not guessed:
         text += f", expected {duration(expected / request.parallelism)} from earlier measurements"
     console.print(text)
@@ -117,18 +131,18 @@ def _expected_seconds(job: Job, known: dict[str, tuple[float, float]]) -> tuple[
 
 def show_outcome(request: Request, plan: Plan, outcome: Outcome, *, drawn: bool) -> None:
     """Print how many settings were measured, what failed or went wrong, and what to type next."""
-    console = Console(highlight=False)
+    console = make_console()
     failed = [record for record in outcome.records if record["status"] == "failed"]
     measured = len(outcome.records) - len(failed)
     if outcome.interrupted:
         open_still = plan.settings - len(outcome.records)
         how = "the same command without --force" if request.force else "the same command"
         console.print(
-            f"interrupted: {measured} settings are measured and kept, {open_still} are not; "
-            f"{how} goes on from here"
+            f"interrupted: {plural(measured, 'setting')} measured and kept, {open_still} not "
+            f"(what they had of rounds is lost); {how} goes on from here"
         )
     elif outcome.records:
-        console.print(f"measured {measured} settings; {len(failed)} failed")
+        console.print(f"measured {plural(measured, 'setting')}; {len(failed)} failed")
     elif not plan.done:
         console.print("nothing was measured")
     _show_failures(console, failed)
@@ -137,13 +151,20 @@ def show_outcome(request: Request, plan: Plan, outcome: Outcome, *, drawn: bool)
     if share is not None and not outcome.interrupted:
         console.print(f"timed calls: {share:.0%} of the wall time outside building and loading", style="dim")
     if (measured or plan.done) and not drawn:
-        folder = "" if request.results == Path("results") else f" --results {request.results}"
-        batch = " --batch" if request.batch else ""
-        k = "" if request.k == 10 else f" -k {request.k}"
-        console.print(
-            f"draw it: python plot.py --dataset {escape(request.dataset.name)}{k}{batch}{folder}",
-            soft_wrap=True,
-        )
+        console.print(f"draw it: {escape(_plot_command(request))}")
+
+
+def _plot_command(request: Request) -> str:
+    """Return the command that draws what was measured."""
+    words = ["python", "plot.py"] if in_clone() else ["ann-bench", "plot"]
+    data = request.dataset
+    words += ["--dataset", data.name]
+    words += ["--subset", str(data.n)] if data.n < data.rows_available else []
+    words += ["--queries", str(len(data.test))] if len(data.test) < data.queries_available else []
+    words += ["-k", str(request.k)] if request.k != DEFAULT_K else []
+    words += ["--batch"] if request.batch else []
+    words += ["--results", str(request.results)] if request.results != Path("results") else []
+    return shlex.join(words)
 
 
 def _show_failures(console: Console, failed: Sequence[dict[str, Any]]) -> None:
@@ -155,13 +176,10 @@ def _show_failures(console: Console, failed: Sequence[dict[str, Any]]) -> None:
     for (kind, stage, text), records in list(reasons.items())[:_MOST_FAILURES]:
         first = records[0]
         name = describe(first["algorithm"]["name"], first["build"], first["query"])
-        more = f" and {len(records) - 1} more settings" if len(records) > 1 else ""
-        console.print(
-            f"[red]failed[/] {escape(name)}{more}: {kind} in {stage}: {escape(printable(text))}",
-            soft_wrap=True,
-        )
+        more = f" and {plural(len(records) - 1, 'more setting')}" if len(records) > 1 else ""
+        console.print(f"[red]failed[/] {escape(name)}{more}: {kind} in {stage}: {escape(printable(text))}")
         for line in first["failure"]["log_tail"].splitlines()[-3:]:
-            console.print(f"    {escape(printable(line))}", style="dim", soft_wrap=True)
+            console.print(f"    {escape(printable(line))}", style="dim")
     if len(reasons) > _MOST_FAILURES:
         console.print(
             f"… and {len(reasons) - _MOST_FAILURES} more reasons: `ann-bench results list --failed`"
@@ -176,7 +194,7 @@ def _show_problems(console: Console, records: Sequence[dict[str, Any]]) -> None:
             seen[record["algorithm"]["name"], problem["kind"], problem["text"]] += 1
     for (name, kind, text), count in list(seen.items())[:_MOST_FAILURES]:
         console.print(
-            f"[yellow]problem[/] {name}: {kind}: {escape(printable(text))} ({count} settings)", soft_wrap=True
+            f"[yellow]problem[/] {name}: {kind}: {escape(printable(text))} ({plural(count, 'setting')})"
         )
     if len(seen) > _MOST_FAILURES:
         console.print(

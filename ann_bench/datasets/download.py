@@ -2,6 +2,8 @@
 
 import hashlib
 import os
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, Self
 
@@ -9,11 +11,11 @@ import filelock
 import h5py
 import pooch
 import requests
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import DownloadColumn
 
 from ann_bench import __version__
 from ann_bench.datasets.catalog import Entry
+from ann_bench.datasets.progress import progress_bar
 from ann_bench.errors import DatasetError
 
 _CHUNK_BYTES = 1 << 18
@@ -22,7 +24,13 @@ _HEADERS = {"User-Agent": f"Mozilla/5.0 (compatible; ann_bench/{__version__})", 
 
 
 def download(
-    name: str, entry: Entry, folder: Path, *, progress: bool = False, timeout_s: float = 60.0
+    name: str,
+    entry: Entry,
+    folder: Path,
+    *,
+    progress: bool = False,
+    timeout_s: float = 60.0,
+    report: Callable[[str], None] = lambda _line: None,
 ) -> Path:
     """Return the path of dataset `name` in `folder`, downloading it if it is not there.
 
@@ -41,6 +49,8 @@ def download(
         Whether to draw a progress bar (on stderr).
     timeout_s
         Longest time without a byte before a mirror is given up.
+    report
+        Gets a line where another process must be waited for.
 
     Raises
     ------
@@ -50,9 +60,17 @@ def download(
     target = folder / f"{name}.hdf5"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(folder / f".{name}.lock"):
+        lock = filelock.FileLock(folder / f".{name}.lock")
+        try:
+            lock.acquire(blocking=False)
+        except filelock.Timeout:
+            report(f"{name}: another process is downloading it; waiting")
+            lock.acquire()
+        try:
             if not target.is_file():
                 _from_mirrors(name, entry, target, progress, timeout_s)
+        finally:
+            lock.release()
     except OSError as error:
         raise DatasetError(
             f"{name}: cannot be written to {folder}: {error.strerror or error}; "
@@ -64,7 +82,7 @@ def download(
 def _from_mirrors(name: str, entry: Entry, target: Path, progress: bool, timeout_s: float) -> None:
     """Make `target` from the first mirror that has the right file."""
     record = target.with_suffix(".sha256")
-    recorded = record.read_text(encoding="ascii").split()[0] if record.is_file() else None
+    recorded = _recorded(record)
     partial = target.with_name(f".{target.name}.part")
     failures = []
     for url in entry.urls:
@@ -72,7 +90,9 @@ def _from_mirrors(name: str, entry: Entry, target: Path, progress: bool, timeout
             sha256 = _fetch(url, name, entry, partial, progress, timeout_s)
             _check(partial, sha256, entry, recorded, record)
             if entry.sha256 is None and recorded is None:
-                record.write_text(f"{sha256}  {target.name}\n", encoding="ascii")
+                new = record.with_name(f".{record.name}.part")
+                new.write_text(f"{sha256}  {target.name}\n", encoding="ascii")
+                new.replace(record)
             partial.replace(target)
         except (requests.RequestException, _RefusedError) as error:
             failures.append(f"  {url}: {_reason(error, timeout_s)}")
@@ -84,6 +104,12 @@ def _from_mirrors(name: str, entry: Entry, target: Path, progress: bool, timeout
         f"Try again later, or put {target.name} into {target.parent} or a folder named in ANN_BENCH_DATA."
     )
     raise DatasetError("\n".join([f"{name}: no mirror gave the file:", *failures, advice]))
+
+
+def _recorded(record: Path) -> str | None:
+    """Return the checksum that the first download left; None where there is none that can be read."""
+    found = re.match(rb"[0-9a-f]{64}\b", record.read_bytes()) if record.is_file() else None
+    return found[0].decode() if found else None
 
 
 class _RefusedError(Exception):
@@ -143,15 +169,7 @@ class _Transfer:
         self._size = size
         self._digest = hashlib.sha256()
         self.received = 0
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            DownloadColumn(),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-            disable=not progress,
-            transient=True,
-        )
+        self._bar = progress_bar(DownloadColumn(), shown=progress)
         self._task = self._bar.add_task(name, total=size)
 
     def __enter__(self) -> Self:

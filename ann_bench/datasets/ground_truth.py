@@ -40,7 +40,7 @@ def exact_neighbors(
     k
         How many neighbours.
     report
-        Called with the number of queries finished, now and then.
+        Called now and then with how many pairs of a query and a row were compared since the last call.
 
     Returns
     -------
@@ -53,13 +53,18 @@ def exact_neighbors(
     scale = rounding_scale(distance, test, train)
     for first in range(0, len(test), _QUERIES_AT_A_TIME):
         part = slice(first, first + _QUERIES_AT_A_TIME)
-        ids[part], distances[part] = _nearest(distance, train, test[part], k, scale[part])
-        if report:
-            report(min(first + _QUERIES_AT_A_TIME, len(test)))
+        ids[part], distances[part] = _nearest(distance, train, test[part], k, scale[part], report)
     return ids, distances
 
 
-def _nearest(distance: str, train: Vectors, queries: Vectors, k: int, scale: Floats) -> tuple[Ids, Floats]:
+def _nearest(
+    distance: str,
+    train: Vectors,
+    queries: Vectors,
+    k: int,
+    scale: Floats,
+    report: Callable[[int], None] | None,
+) -> tuple[Ids, Floats]:
     """Return ids and distances of the k nearest rows of a block of queries."""
     stand_in = _StandIn(distance, queries, scale)
     ids = np.full((len(queries), k), -1, dtype=np.int32)
@@ -84,6 +89,8 @@ def _nearest(distance: str, train: Vectors, queries: Vectors, k: int, scale: Flo
             best = order[starts[:, None] + np.arange(k)]
             ids, distances = candidates[best], measured[best]
             owners, found = owners[:1], [ids.ravel()]
+        if report:
+            report(approximate.size)
     return ids, distances
 
 

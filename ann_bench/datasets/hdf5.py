@@ -9,6 +9,7 @@ from typing import Any
 import h5py
 import numpy as np
 import numpy.typing as npt
+import psutil
 
 from ann_bench.distances import DISTANCES
 from ann_bench.errors import DatasetError
@@ -17,6 +18,7 @@ from ann_bench.errors import DatasetError
 # "normalized" is 1 - <x, y> of rows of length 1, which is what 1 - cos is for them.
 _SYNONYMS = {"cosine": "angular", "normalized": "angular", "ip": "dot"}
 _ARRAYS = {"train": "biuf", "test": "biuf", "neighbors": "iu"}
+_OPTIONAL = {"distances": "biuf"}
 _KINDS = {"biuf": "booleans, integers and floats", "iu": "integers"}
 _BLOCK_BYTES = 1 << 26
 
@@ -79,16 +81,13 @@ def read(path: Path, rows: int | None = None) -> Contents:
     """
     with _opened(path) as file:
         header = _header(path, file)
+        _check_memory(path, header, rows)
         packed = header.attributes.get("point_type") == "binary"
         bits = header.dimension if packed else None
         hamming = header.distance == "hamming"
         neighbors = file["neighbors"][...]
         _check_neighbors(path, neighbors, header.rows)
         stored = file["distances"][...].astype(np.float64) if "distances" in file else None
-        if stored is not None and stored.shape != neighbors.shape:
-            raise DatasetError(
-                f"{path}: `distances` has shape {stored.shape}, `neighbors` {neighbors.shape}; they are equal"
-            )
         return Contents(
             distance=header.distance,
             train=_vectors(path, file["train"], hamming, bits, rows),
@@ -115,52 +114,73 @@ def _opened(path: Path) -> Iterator[h5py.File]:
         else:
             reason = f"is damaged ({size}): {str(error).splitlines()[0]}"
         raise DatasetError(f"{path}: {reason}; get it again, or name another file") from error
+    except (KeyError, RuntimeError, ValueError) as error:  # h5py's, of a file whose parts do not fit
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DatasetError(f"{path}: is damaged: {reason}; get it again, or name another file") from error
+    except MemoryError as error:
+        raise DatasetError(f"{path}: does not fit into memory; use its first rows only (--subset)") from error
 
 
-def _text(value: Any) -> Any:
-    """Return an attribute as a plain Python value."""
-    if isinstance(value, bytes):
-        return value.decode("utf-8", errors="replace")
-    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+def _plain(value: Any) -> Any:
+    """Return an attribute as a plain Python value; MATLAB and Julia write each as an array of one."""
+    if isinstance(value, np.ndarray) and value.size == 1:
+        value = value.item()
+    elif isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return value.decode("utf-8", errors="replace") if isinstance(value, bytes) else value
 
 
 def _header(path: Path, file: h5py.File) -> Header:
-    attributes = {key: _text(value) for key, value in file.attrs.items()}
+    attributes = {key: _plain(value) for key, value in file.attrs.items()}
     distance = attributes.get("distance")
     if attributes.get("type") == "sparse" or distance == "jaccard" or "size_train" in file:
         raise DatasetError(f"{path}: sparse sets and jaccard are not supported yet; dense sets are")
     if distance is None:
         raise DatasetError(f"{path}: has no attribute `distance`; it is one of {', '.join(DISTANCES)}")
-    ours = _SYNONYMS.get(distance, distance)
+    ours = _SYNONYMS.get(str(distance), distance)
     if ours not in DISTANCES:
         allowed = ", ".join((*DISTANCES, *_SYNONYMS))
         raise DatasetError(f"{path}: attribute `distance` is {distance!r}; it is one of {allowed}")
-    missing = [key for key in _ARRAYS if not isinstance(file.get(key), h5py.Dataset)]
+    arrays = {key: file[key] for key in file if isinstance(file.get(key), h5py.Dataset)}
+    missing = [key for key in _ARRAYS if key not in arrays]
     if missing:
-        has = ", ".join(sorted(file)) or "nothing"
-        raise DatasetError(f"{path}: lacks {', '.join(missing)}; it has {has}")
-    for key, kinds in _ARRAYS.items():
-        shape, dtype = file[key].shape, file[key].dtype
+        has = ", ".join(sorted(arrays)) or "nothing"
+        raise DatasetError(f"{path}: lacks {', '.join(missing)}; the arrays that it has are: {has}")
+    if "distances" in file and "distances" not in arrays:
+        raise DatasetError(f"{path}: `distances` is no array; write one, or leave it out")
+    for key, kinds in {**_ARRAYS, **_OPTIONAL}.items():
+        if key not in arrays:
+            continue
+        shape, dtype = arrays[key].shape or (), arrays[key].dtype
         if len(shape) != 2 or 0 in shape:
             raise DatasetError(f"{path}: `{key}` has shape {shape}; it has two dimensions, neither of them 0")
         if dtype.kind not in kinds:
             raise DatasetError(f"{path}: `{key}` holds {dtype}; allowed are {_KINDS[kinds]}")
-    rows, width = file["train"].shape
-    queries, k = file["neighbors"].shape
-    if file["test"].shape != (queries, width):
+    rows, width = arrays["train"].shape
+    queries, k = arrays["neighbors"].shape
+    if arrays["test"].shape != (queries, width):
         raise DatasetError(
-            f"{path}: `test` has shape {file['test'].shape}; `train` has {width:,} components and "
+            f"{path}: `test` has shape {arrays['test'].shape}; `train` has {width:,} components and "
             f"`neighbors` {queries:,} rows, so it must be {(queries, width)}"
+        )
+    if arrays.get("distances", arrays["neighbors"]).shape != (queries, k):
+        raise DatasetError(
+            f"{path}: `distances` has shape {arrays['distances'].shape}, "
+            f"`neighbors` {(queries, k)}; they are equal"
         )
     dimension = width
     if attributes.get("point_type") == "binary":
-        dimension = int(attributes.get("dimension", 8 * width))
-        if not 8 * (width - 1) < dimension <= 8 * width or file["train"].dtype != np.uint8:
+        dimension = attributes.get("dimension", 8 * width)
+        whole = isinstance(dimension, int | float) and dimension % 1 == 0
+        if not (whole and 8 * (width - 1) < dimension <= 8 * width) or arrays["train"].dtype != np.uint8:
             raise DatasetError(
-                f"{path}: `dimension` is {dimension}, `train` has {width} {file['train'].dtype} a row; "
+                f"{path}: `dimension` is {dimension!r}, `train` has {width} {arrays['train'].dtype} a row; "
                 'with point_type "binary" it has one uint8 for every eight bits'
             )
-    stored_as = {key: str(file[key].dtype) for key in file if isinstance(file[key], h5py.Dataset)}
+        dimension = int(dimension)
+    stored_as = {key: str(array.dtype) for key, array in arrays.items()}
     return Header(
         distance=ours,
         rows=rows,
@@ -169,6 +189,18 @@ def _header(path: Path, file: h5py.File) -> Header:
         neighbors=k,
         attributes={**attributes, "stored_as": stored_as},
     )
+
+
+def _check_memory(path: Path, header: Header, rows: int | None) -> None:
+    """Raise `DatasetError` where more is to be read than the machine has memory for; allocating may work."""
+    rows = min(rows or header.rows, header.rows)
+    vectors = (rows + header.queries) * header.dimension * (1 if header.distance == "hamming" else 4)
+    needed, memory = vectors + 4 * header.queries * header.neighbors, psutil.virtual_memory().total
+    if needed > memory:
+        raise DatasetError(
+            f"{path}: {rows:,} rows and {header.queries:,} queries of {header.dimension:,} components are "
+            f"{needed >> 20:,} MiB; this machine has {memory >> 20:,} MiB; use fewer rows (--subset)"
+        )
 
 
 def _check_neighbors(path: Path, neighbors: npt.NDArray[Any], rows: int) -> None:

@@ -4,6 +4,7 @@ import difflib
 import hashlib
 import os
 import zipfile
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +12,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from rich.progress import TaskProgressColumn
 
 from ann_bench import paths
 from ann_bench.datasets import hdf5
 from ann_bench.datasets.catalog import Catalog
 from ann_bench.datasets.download import download
 from ann_bench.datasets.ground_truth import check_answers, exact_neighbors, sample_size
+from ann_bench.datasets.progress import progress_bar
 from ann_bench.distances import distances_to
 from ann_bench.errors import DatasetError, UsageError
 
@@ -43,8 +46,8 @@ class Dataset:
     sha256
         Identity of the content: the file's, or with a subset of rows or queries made from that and their
         numbers.
-    queries_available
-        Queries in the file.
+    rows_available, queries_available
+        Rows and queries in the file.
     provenance
         Where it comes from: path, URLs, licence, note, the file's attributes, and what was checked.
     """
@@ -56,6 +59,7 @@ class Dataset:
     neighbors: npt.NDArray[np.int32]
     distances: npt.NDArray[np.float64]
     sha256: str
+    rows_available: int
     queries_available: int
     provenance: dict[str, Any]
 
@@ -84,6 +88,7 @@ def load_dataset(
     subset: int | None = None,
     offline: bool = False,
     progress: bool = False,
+    report: Callable[[str], None] = lambda _line: None,
 ) -> Dataset:
     """Return a dataset with the exact answers for at least `k` neighbours, a sample of them checked.
 
@@ -103,7 +108,9 @@ def load_dataset(
     offline
         Never download.
     progress
-        Whether a download may draw a progress bar.
+        Whether a download and the computation of answers may draw a progress bar (on stderr).
+    report
+        Gets a line where it must wait for another process.
 
     Raises
     ------
@@ -115,7 +122,7 @@ def load_dataset(
     for flag, value in {"k": k, "queries": queries, "subset": subset}.items():
         if value is not None and value < 1:
             raise UsageError(f"{flag}: got {value}; it is a whole number >= 1")
-    path, provenance = locate(name_or_path, offline=offline, progress=progress)
+    path, provenance = locate(name_or_path, offline=offline, progress=progress, report=report)
     contents = hdf5.read(path, rows=subset)
     _check_range("queries", queries, len(contents.test), path)
     _check_range("subset", subset, contents.rows, path)
@@ -129,13 +136,13 @@ def load_dataset(
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     if not whole or len(test) < len(contents.test):
         sha256 = hashlib.sha256(
-            f"{sha256} rows={len(contents.train)} queries={len(test)}".encode()
+            f"{sha256} rows={len(contents.train)} queries={len(test)} spread".encode()
         ).hexdigest()
     if whole and contents.neighbors.shape[1] >= min(k, contents.rows):
         neighbors, distances = _in_order(contents, chosen, k)
         provenance["answers"] = "the file's, their distances recomputed"
     else:
-        neighbors, distances = _computed(contents, test, k, sha256)
+        neighbors, distances = _computed(contents, test, k, sha256, progress)
         provenance["answers"] = f"computed for k = {k}"
     return Dataset(
         name=path.stem,
@@ -145,13 +152,18 @@ def load_dataset(
         neighbors=neighbors,
         distances=distances,
         sha256=sha256,
+        rows_available=contents.rows,
         queries_available=len(contents.test),
         provenance=provenance,
     )
 
 
 def locate(
-    name_or_path: str, *, offline: bool = False, progress: bool = False
+    name_or_path: str,
+    *,
+    offline: bool = False,
+    progress: bool = False,
+    report: Callable[[str], None] = lambda _line: None,
 ) -> tuple[Path, dict[str, Any]]:
     """Return a dataset's file, downloaded if need be, and its provenance; raise as `load_dataset` does."""
     if name_or_path.endswith(_SUFFIXES) or os.sep in name_or_path:
@@ -175,7 +187,7 @@ def locate(
                 f"{name_or_path}: is not here, and --offline forbids to download it; looked in {places}. "
                 f"Put {name_or_path}.hdf5 there, or run `ann-bench datasets get {name_or_path}` online"
             )
-        found = download(name_or_path, entry, paths.downloads_dir(), progress=progress)
+        found = download(name_or_path, entry, paths.downloads_dir(), progress=progress, report=report)
     provenance: dict[str, Any] = {"path": str(found.resolve())}
     if entry is not None:
         provenance |= {"urls": list(entry.urls), "licence": entry.licence, "note": entry.note}
@@ -236,18 +248,22 @@ def _in_order(
 
 
 def _computed(
-    contents: hdf5.Contents, test: npt.NDArray[np.generic], k: int, sha256: str
+    contents: hdf5.Contents, test: npt.NDArray[np.generic], k: int, sha256: str, progress: bool
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float64]]:
     """Return exact answers from the cache, or compute them and keep them there."""
     shape = (len(test), min(k, len(contents.train)))
-    key = hashlib.sha256(f"1 {sha256} {contents.distance} k={shape[1]}".encode()).hexdigest()[:32]
+    key = hashlib.sha256(f"2 {sha256} {contents.distance} k={shape[1]}".encode()).hexdigest()[:32]
     cached = paths.cache_dir() / "ground-truth" / f"{key}.npz"
     with suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile), cached.open("rb") as source:
         file = np.load(source)
         neighbors, distances = file["neighbors"], file["distances"]
         if neighbors.shape == distances.shape == shape:
             return neighbors, distances
-    neighbors, distances = exact_neighbors(contents.distance, contents.train, test, k)
+    with progress_bar(TaskProgressColumn(), shown=progress) as bar:
+        task = bar.add_task(f"exact answers to {len(test):,} queries", total=len(test) * len(contents.train))
+        neighbors, distances = exact_neighbors(
+            contents.distance, contents.train, test, k, lambda pairs: bar.advance(task, pairs)
+        )
     partial = cached.with_suffix(f".{os.getpid()}.part")
     with suppress(OSError):  # a cache that cannot be written costs time, nothing else
         cached.parent.mkdir(parents=True, exist_ok=True)

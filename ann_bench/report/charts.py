@@ -119,7 +119,6 @@ def make_charts(records: Iterable[Record], series: str = "algorithm") -> list[Ch
 
 def _names(groups: dict[tuple[Any, ...], list[Record]]) -> dict[tuple[Any, ...], str]:
     """Return a file name per chart: dataset and k, and of the rest what is unusual or tells two apart."""
-    rows = {key[0]: max(g[0]["dataset"]["n"] for k, g in groups.items() if k[0] == key[0]) for key in groups}
     names = {}
     for key, group in groups.items():
         name, _, k, mode, threads = key
@@ -128,7 +127,7 @@ def _names(groups: dict[tuple[Any, ...], list[Record]]) -> dict[tuple[Any, ...],
             f"{name}-k{k}",
             "batch" if mode == "batch" else "",
             f"t{'-unknown' if threads is None else threads}" if threads != 1 else "",
-            f"n{data['n']}" if data["n"] < rows[name] else "",
+            f"n{data['n']}" if data["n"] < (data.get("rows_available") or data["n"]) else "",
             f"q{asked(group[0])}" if asked(group[0]) < (data.get("queries_available") or 0) else "",
         ]
         names[key] = "-".join(part for part in parts if part)

@@ -86,7 +86,7 @@ def show(chart: Chart, console: Console, targets: Sequence[float] = TARGETS) -> 
 
 def _speeds(found: list[Row], targets: Sequence[float]) -> RenderableType:
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
-    table.add_column("queries/s at recall ≥", overflow="fold", max_width=_NAME_WIDTH)
+    table.add_column("queries/s at recall", overflow="fold", max_width=_NAME_WIDTH)
     for target in targets:
         table.add_column(f"{target:g}", justify="right", min_width=6, no_wrap=True)
     for name in ("build", "index"):

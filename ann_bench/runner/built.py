@@ -279,9 +279,10 @@ class Built:
     def _round(self, worker: Worker, tally: Tally) -> None:
         place, setting_s = self.place, self.job.time_limits["setting_s"]
         timeout = place.timeout_s or max(_MIN_BLOCK_TIMEOUT_S, 2 * setting_s)
-        reply = worker.request(
+        worker.request(
             "set_query", "set_query", timeout, threads=place.threads, parameters=tally.setting.query
         )
+        reply = worker.request("warm_up", "search", timeout)
         everything, query_s = len(place.query_order), max(reply["query_ns"], 1.0) / 1e9
         if tally.queries is None:
             affordable = int(setting_s / (place.rounds * query_s))

@@ -160,6 +160,7 @@ def _add_jobs(
                 "mode": request.mode,
                 "threads": request.threads,
                 "rounds": request.rounds,
+                "parallelism": request.parallelism,
                 "algorithm": algorithm.name,
                 "build": group.build,
                 "query": query,

@@ -98,7 +98,7 @@ def measurement(frame: Frame, built: Built, tally: Tally) -> results.Measurement
             "distance_computations": tally.distance_computations,
         },
         "launch_of_round": tally.launch_of_round,
-        "notes": [],
+        "notes": _notes(request),
         "machine": dict(frame.machine),
         "harness": {
             "version": ann_bench.__version__,
@@ -110,6 +110,13 @@ def measurement(frame: Frame, built: Built, tally: Tally) -> results.Measurement
     record["metrics"] = metrics.compute(record, arrays, _part(frame.truth, np.sort(asked))) if arrays else {}
     lock = job.environment.lock
     return results.Measurement(record=record, arrays=arrays, lock=lock, log=built.log())
+
+
+def _notes(request: Request) -> list[str]:
+    """Return what a reader has to know of how the whole sweep was run."""
+    if request.parallelism == 1:
+        return []
+    return [f"measured {request.parallelism} indexes at a time, which disturb each other"]
 
 
 def _arrays(dataset: Dataset, tally: Tally, asked: npt.NDArray[np.int64]) -> dict[str, npt.NDArray[Any]]:

@@ -210,6 +210,7 @@ def _measure_overhead(request: Request, place: Place) -> float | None:
         medians = []
         for _ in range(_OVERHEAD_ROUNDS):
             worker.request("set_query", "set_query", 60.0, threads=1, parameters={})
+            worker.request("warm_up", "search", 60.0)
             reply = worker.request("run", "search", 60.0, first=0, last=len(place.query_order))
             medians.append(float(np.median(np.load(reply["latencies"]))))
         return min(medians)

@@ -1,6 +1,7 @@
 """One worker's life: requests in as JSON lines, the wrapper called, replies out as JSON lines.
 
-Requests are `hello`, `build`, `save`, `load`, `set_query`, `run`, `stats`, `close`. A reply holds ``ok``;
+Requests are `hello`, `build`, `save`, `load`, `set_query`, `warm_up`, `run`,
+`stats`, `close`. A reply holds ``ok``;
 where that is false, also ``kind`` (raised, wrong-answer, changed-input), ``text`` (one line) and, for
 `raised`, ``traceback``. Arrays travel as ``.npy`` files in a folder that the harness owns.
 """
@@ -104,9 +105,14 @@ class Session:
         return {"wall_ns": wall}
 
     def set_query(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Set the query parameters and warm up; tell the nanoseconds a query took then."""
+        """Set the query parameters."""
         memory.reset_peak()
         self.wrapper.set_query(request["threads"], **request["parameters"])
+        self._end_children()
+        return {}
+
+    def warm_up(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Run some queries unrecorded; tell the nanoseconds that one took."""
         gc.collect()  # here, so that nothing stands between the warm-up and the timed loop
         if self.batch:
             first = self.queries[: min(len(self.queries), 100)]
@@ -190,9 +196,11 @@ def _load_class(path: str, name: str) -> type[Wrapper]:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     try:
-        found: type[Wrapper] = getattr(module, name)
+        found = getattr(module, name)
     except AttributeError:
         raise AttributeError("%s has no class %s" % (path, name)) from None
+    if not (isinstance(found, type) and issubclass(found, Wrapper)):
+        raise TypeError("%s is no subclass of Wrapper (from ann_bench.worker.wrapper import Wrapper)" % name)
     return found
 
 

@@ -27,6 +27,7 @@ def main(spec):
     session.hello(spec["hello"])
     session.build({})
     session.set_query({"threads": 1, "parameters": spec["query_parameters"]})
+    session.warm_up({})
     everything = len(session.rows)
     query_ns = plain_loop(session.wrapper.query, session.rows[: min(everything, 2000)], session.k)
     size = min(everything, int(2 * BLOCK_NS / query_ns) + 1)

@@ -56,7 +56,7 @@ def test_a_sweep_that_measured_all_ends_with_0(
         f"draw it: python plot.py --dataset small-4-euclidean -k 5 --results {tmp_path / 'results'}" in output
     )
     assert run("--algorithm", "steady") == 0
-    assert "measured already: 1 settings" in capsys.readouterr().out
+    assert "measured already: 1 setting " in capsys.readouterr().out
 
 
 def test_plot_draws_what_was_measured(run: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -83,14 +83,14 @@ def test_an_algorithm_asked_for_by_name_that_cannot_run_ends_with_1(
 ) -> None:
     """Its environment is not installed: one line says how to install it; by a glob it would not matter."""
     assert run("--algorithm", "steady", "--algorithm", "annoy") == 1
-    assert "not installed: annoy (type `ann-bench install annoy`)" in capsys.readouterr().out
+    assert "not installed: annoy (type `ann-bench install annoy --definitions " in capsys.readouterr().out
     assert run("--algorithm", "steady", "--algorithm", "ann*") == 0
 
 
 def test_a_dry_run_measures_nothing(run: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """It tells indexes, settings and the most it can take, and after a measurement what to expect."""
     assert run("--algorithm", "steady", "--dry-run") == 0
-    assert "1 settings on 1 indexes: at most 62 s" in capsys.readouterr().out
+    assert "1 setting on 1 build: at most 62 s" in capsys.readouterr().out
     assert not (tmp_path / "results").exists()
     run("--algorithm", "steady")
     capsys.readouterr()
@@ -113,9 +113,9 @@ def test_the_algorithms_can_be_listed(run: Run, capsys: pytest.CaptureFixture[st
         (["--cpus", "4096"], "--cpus: got 4096; this machine lets us use"),
         (["--parallelism", "4096"], "--parallelism: got 4096; this machine lets us use"),
         (["--batch", "--parallelism", "2"], "--parallelism: got 2 with --batch"),
-        (["--dataset", "glove-100-angula-25k"], "glove-100-angular-25k"),
         (["--queries", "21"], "queries: got 21"),
         (["--definitions", "nowhere"], "nowhere"),
+        (["-k", "61"], "-k: got 61; small-4-euclidean has 60 rows"),
     ],
 )
 def test_nonsense_is_refused_in_one_line(
@@ -129,14 +129,28 @@ def test_nonsense_is_refused_in_one_line(
     assert error.count("\n") == 1
 
 
+def test_an_unknown_dataset_is_refused_with_the_nearest_name(capsys: pytest.CaptureFixture[str]) -> None:
+    """One line, exit code 2."""
+    assert main(["--dataset", "glove-100-angula-25k"], script="run") == 2
+    assert "glove-100-angular-25k" in capsys.readouterr().err
+
+
+def test_a_second_dataset_is_refused(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    """It would silently take the place of the first."""
+    with pytest.raises(SystemExit) as ended:
+        run("--dataset", "glove-100-angular-25k")
+    assert ended.value.code == 2
+    assert "--dataset: got it twice" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("parse", "text", "value"),
     [
         (arguments.seconds, "90", 90),
         (arguments.seconds, "15m", 900),
         (arguments.seconds, "1.5h", 5400),
-        (arguments.byte_count, "2G", 2 * 2**30),
-        (arguments.byte_count, "500MiB", 500 * 2**20),
+        (arguments.byte_count(1), "2G", 2 * 2**30),
+        (arguments.byte_count(1), "500MiB", 500 * 2**20),
         (arguments.cpu_list, "0,2-4", (0, 2, 3, 4)),
         (arguments.integer(1), "7", 7),
     ],
@@ -151,8 +165,8 @@ def test_units_are_understood(parse: Callable[[str], object], text: str, value: 
     [
         (arguments.seconds, "-1"),
         (arguments.seconds, "soon"),
-        (arguments.byte_count, "0"),
-        (arguments.byte_count, "2X"),
+        (arguments.byte_count(1), "0"),
+        (arguments.byte_count(2**26), "10"),
         (arguments.cpu_list, "3-1"),
         (arguments.cpu_list, "1,1"),
         (arguments.cpu_list, ""),

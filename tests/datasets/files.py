@@ -22,7 +22,7 @@ def write(path: Path, distance: str = "euclidean", *, k: int = 20, **changes: An
     """Write a right file; `changes` replace its arrays or attributes, and leave out what is None."""
     train, test = vectors(distance)
     base, test = changes.get("train"), changes.pop("test", test)
-    train = train if base is None else base
+    train = base if isinstance(base, np.ndarray) else train
     attributes = changes.pop("attributes", {"distance": distance, "type": "dense", "dimension": 12})
     arrays: dict[str, Any] = {"train": train, "test": test}
     if "neighbors" not in changes:

@@ -2,11 +2,13 @@
 
 import hashlib
 import socket
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import filelock
 import pytest
 
 from ann_bench.datasets import Entry, download
@@ -140,6 +142,15 @@ def test_the_first_download_records_the_checksum(server: Server, tmp_path: Path)
     assert download("set", unknown, tmp_path).is_file()
 
 
+@pytest.mark.parametrize("left", [b"", b"3f2a", b"\xff\xfe", b"z" * 64])
+def test_a_checksum_that_cannot_be_read_counts_as_none(server: Server, tmp_path: Path, left: bytes) -> None:
+    """What an interrupted program left in NAME.sha256 is written anew."""
+    (tmp_path / "set.sha256").write_bytes(left)
+    download("set", entry(server, "good", sha256=False), tmp_path)
+    expected = f"{hashlib.sha256(server.content).hexdigest()}  set.hdf5\n"
+    assert (tmp_path / "set.sha256").read_text() == expected
+
+
 def test_a_known_checksum_is_not_recorded(server: Server, tmp_path: Path) -> None:
     """The catalogue's checksum needs no second place."""
     download("set", entry(server, "good"), tmp_path)
@@ -152,6 +163,23 @@ def test_two_at_once_download_once(server: Server, tmp_path: Path) -> None:
         found = list(pool.map(lambda _: download("set", entry(server, "slow"), tmp_path), range(4)))
     assert server.hits["slow"] == 1
     assert {path.read_bytes() for path in found} == {server.content}
+
+
+def test_waiting_for_another_process_is_told(server: Server, tmp_path: Path) -> None:
+    """Whoever finds another downloading says so, once, and takes its file."""
+    told = threading.Event()
+    lines: list[str] = []
+
+    def report(line: str) -> None:
+        lines.append(line)
+        told.set()
+
+    with ThreadPoolExecutor(1) as pool:
+        with filelock.FileLock(tmp_path / ".set.lock"):
+            waiting = pool.submit(download, "set", entry(server, "good"), tmp_path, report=report)
+            assert told.wait(20)
+        assert waiting.result().is_file()
+    assert lines == ["set: another process is downloading it; waiting"]
 
 
 def test_what_a_killed_download_left_is_replaced(server: Server, tmp_path: Path) -> None:

@@ -105,8 +105,8 @@ IDS = np.tile(np.arange(20), (30, 1))
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"train": None}, "lacks train; it has distances, neighbors, test"),
-        ({"neighbors": None, "distances": None}, "lacks neighbors; it has test, train"),
+        ({"train": None}, "lacks train; the arrays that it has are: distances, neighbors, test"),
+        ({"neighbors": None, "distances": None}, "lacks neighbors; the arrays that it has are: test, train"),
         (
             {"attributes": {}},
             "has no attribute `distance`; it is one of euclidean, angular, dot, hamming, manhattan",
@@ -159,6 +159,23 @@ IDS = np.tile(np.arange(20), (30, 1))
             {"attributes": {"distance": "hamming", "point_type": "binary", "dimension": 12}},
             "`dimension` is 12, `train` has 12 float32 a row",
         ),
+        (
+            {"attributes": {"distance": "hamming", "point_type": "binary", "dimension": "twelve"}},
+            "`dimension` is 'twelve', `train` has 12 float32 a row",
+        ),
+        (
+            {"attributes": {"distance": ["dot", "angular"]}},
+            r"attribute `distance` is \['dot', 'angular'\]; it is one",
+        ),
+        ({"train": h5py.SoftLink("/gone")}, "lacks train; the arrays that it has are: distances, neighbors"),
+        ({"train": h5py.ExternalLink("gone.hdf5", "/train")}, "lacks train; the arrays that it has are"),
+        ({"neighbors": h5py.Empty("i4"), "distances": None}, r"`neighbors` has shape \(\); it has two"),
+        (
+            {"distances": IDS.astype("S4")},
+            r"`distances` holds \|S4; allowed are booleans, integers and floats",
+        ),
+        ({"distances": np.bytes_("far")}, r"`distances` has shape \(\); it has two dimensions"),
+        ({"distances": h5py.SoftLink("/gone")}, "`distances` is no array; write one, or leave it out"),
     ],
 )
 def test_what_makes_no_sense_is_refused_in_one_line(
@@ -172,6 +189,40 @@ def test_what_makes_no_sense_is_refused_in_one_line(
         hdf5.read(path)
     assert str(caught.value).startswith(f"{path}: ")
     assert "\n" not in str(caught.value)
+
+
+def test_what_has_a_link_to_nowhere_beside_its_arrays_is_read(tmp_path: Path) -> None:
+    """A dangling link that nobody needs does no harm."""
+    contents = hdf5.read(write(tmp_path / "a.hdf5", more=h5py.SoftLink("/gone")))
+    assert "more" not in contents.attributes["stored_as"]
+
+
+def test_distances_that_are_a_group_are_refused(tmp_path: Path) -> None:
+    """Whatever else `distances` may be, it is told in one line."""
+    path = write(tmp_path / "a.hdf5", distances=None)
+    with h5py.File(path, "r+") as file:
+        file.create_group("distances")
+    with pytest.raises(DatasetError, match=r"a\.hdf5: `distances` is no array; write one, or leave it out"):
+        hdf5.read(path)
+
+
+@pytest.mark.parametrize("attribute", [["euclidean"], [b"euclidean"], np.array([b"euclidean"])])
+def test_attributes_may_be_arrays_of_one(tmp_path: Path, attribute: Any) -> None:
+    """MATLAB and Julia write text and numbers so; numbers may be floats."""
+    attributes = {"distance": attribute, "dimension": [12.0]}
+    contents = hdf5.read(write(tmp_path / "a.hdf5", attributes=attributes))
+    assert contents.distance == "euclidean"
+    assert contents.attributes["dimension"] == 12
+
+
+def test_more_than_there_is_memory_for_is_refused(tmp_path: Path) -> None:
+    """A file of a few kilobytes may declare terabytes; its first rows can be read all the same."""
+    path = write(tmp_path / "a.hdf5", train=None)
+    with h5py.File(path, "r+") as file:
+        file.create_dataset("train", shape=(10**12, 12), dtype="f4", chunks=(1000, 12))
+    with pytest.raises(DatasetError, match=r"1,000,000,000,000 rows .* this machine has .* \(--subset\)$"):
+        hdf5.read(path)
+    assert hdf5.read(path, rows=50).train.shape == (50, 12)
 
 
 def test_a_sparse_file_of_ann_benchmarks_is_named_as_such(tmp_path: Path) -> None:

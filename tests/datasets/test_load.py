@@ -1,5 +1,6 @@
 """Loading a dataset by name or path, with the answers that were asked for."""
 
+import hashlib
 import os
 import runpy
 import sys
@@ -29,7 +30,7 @@ def test_answers_come_sorted_and_recomputed(folders: Path, distance: str) -> Non
     assert (dataset.name, dataset.distance, dataset.n, dataset.dimension) == ("mine", distance, 200, 12)
     assert np.array_equal(dataset.neighbors, ids)
     assert np.array_equal(dataset.distances, distances)
-    assert dataset.queries_available == 30
+    assert (dataset.rows_available, dataset.queries_available) == (200, 30)
     assert dataset.provenance["path"] == str(path)
     assert "not used" in dataset.provenance["stored_distances"]
 
@@ -75,13 +76,30 @@ def test_fewer_queries_are_spread_over_all(folders: Path) -> None:
     assert load_dataset("mine", queries=30).sha256 == whole.sha256
 
 
+def test_answers_kept_for_other_queries_are_not_used(folders: Path) -> None:
+    """What the cache has for the first queries, by an older program, is none of the spread ones' business."""
+    path = write(folders / "mine.hdf5")
+    file_sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    older = hashlib.sha256(f"{file_sha256} rows=200 queries=4".encode()).hexdigest()
+    kept = paths.cache_dir() / "ground-truth"
+    kept.mkdir(parents=True)
+    for version in (1, 2):
+        key = hashlib.sha256(f"{version} {older} euclidean k=25".encode()).hexdigest()[:32]
+        np.savez(kept / f"{key}.npz", neighbors=np.zeros((4, 25), np.int32), distances=np.zeros((4, 25)))
+    few = load_dataset("mine", queries=4, k=25)
+    assert few.sha256 == hashlib.sha256(f"{file_sha256} rows=200 queries=4 spread".encode()).hexdigest()
+    for _ in range(2):  # computed, then from the cache
+        again = load_dataset("mine", queries=4, k=25)
+        assert np.array_equal(again.neighbors, exact_neighbors("euclidean", few.train, few.test, 25)[0])
+
+
 @pytest.mark.parametrize("distance", DISTANCES)
 def test_a_subset_gets_answers_of_its_own(folders: Path, distance: str) -> None:
     """`subset` takes the first rows, and the answers are exact among them."""
     write(folders / "mine.hdf5", distance)
     part = load_dataset("mine", subset=50, k=7)
     ids, distances = exact_neighbors(distance, part.train, part.test, 7)
-    assert part.n == 50
+    assert (part.n, part.rows_available) == (50, 200)
     assert np.array_equal(part.neighbors, ids)
     assert np.array_equal(part.distances, distances)
     identities = {part.sha256, load_dataset("mine").sha256, load_dataset("mine", subset=51).sha256}
@@ -108,6 +126,21 @@ def test_computed_answers_are_kept(folders: Path, monkeypatch: pytest.MonkeyPatc
     (cached,) = (paths.cache_dir() / "ground-truth").iterdir()
     cached.write_bytes(cached.read_bytes()[:100])
     assert np.array_equal(load_dataset("mine", subset=50).neighbors, first.neighbors)
+
+
+def test_the_computation_of_answers_shows_its_progress(
+    folders: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With `progress` a bar is drawn on stderr, and ends full; without it nothing is printed."""
+    write(folders / "mine.hdf5")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    load_dataset("mine", subset=50)
+    assert capsys.readouterr() == ("", "")
+    load_dataset("mine", subset=51, progress=True)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "exact answers to 30 queries" in err
+    assert "100%" in err
 
 
 def test_a_cache_that_cannot_be_written_does_no_harm(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -233,7 +266,8 @@ def test_real_sets_are_read(path: Path) -> None:
     """Every set of ANN_BENCH_DATA loads, its answers are right, and their distances are those it stores."""
     dataset = load_dataset(str(path), queries=50)
     with h5py.File(path) as file:
-        stored = file["distances"][:50, : dataset.neighbors.shape[1]]
+        chosen = np.arange(50) * dataset.queries_available // 50
+        stored = file["distances"][chosen, : dataset.neighbors.shape[1]]
     assert np.allclose(dataset.distances, stored, rtol=1e-4, atol=1e-5)
     recomputed = distances_to(dataset.distance, dataset.test, dataset.train, dataset.neighbors)
     assert np.array_equal(recomputed, dataset.distances)

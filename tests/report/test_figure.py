@@ -286,7 +286,7 @@ def test_charts_are_kept_apart_by_content_k_mode_and_threads():
         make_record(k=100),
         make_record(mode="batch"),
         make_record(threads=4),
-        make_record(dataset={"n": 5_000}),
+        make_record(dataset={"n": 5_000, "rows_available": 25_000}),
         make_record(dataset={"queries": 50}),
         make_record(dataset={"sha256": "abcdef0123"}),
         make_record(dataset={"sha256": "fedcba0123"}),

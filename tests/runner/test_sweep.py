@@ -274,5 +274,5 @@ def test_ctrl_c_keeps_what_is_measured_and_leaves_nothing_behind(start: Start, t
     second = start()
     output, _ = second.communicate(timeout=60)
     assert second.returncode == 0
-    assert f"to measure: {32 - finished} settings" in output
+    assert f"to measure: {32 - finished} setting" in output
     assert list((tmp_path / "cache" / "runs").iterdir()) == []

@@ -1,8 +1,10 @@
-"""Every wrapper whose library this interpreter can import, against brute force."""
+"""Every wrapper whose library is installed, in its own environment, against brute force."""
 
-import importlib.util
+import ctypes
+import json
+import os
+import subprocess
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -11,8 +13,11 @@ import pytest
 
 from ann_bench.config import Algorithm, expand, load_algorithms
 from ann_bench.distances import distances_to
+from ann_bench.environments import describe
 from ann_bench.paths import PACKAGE
-from ann_bench.worker.wrapper import Wrapper
+from ann_bench.recipes import HARNESS
+from ann_bench.runner.launch import THREAD_VARIABLES
+from tests.wrappers import check_wrapper
 
 ALGORITHMS = load_algorithms()
 CASES = [(name, distance) for name, algorithm in ALGORITHMS.items() for distance in algorithm.distances]
@@ -20,33 +25,9 @@ K = 10
 Vectors = npt.NDArray[np.generic]
 
 
-def load_module(path: Path) -> ModuleType:
-    """Return the wrapper's module, loaded by path as the worker does; skip if its library is not here."""
-    spec = importlib.util.spec_from_file_location("wrapper_under_test", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except ImportError as error:
-        pytest.skip(f"{path.name}: {error}")
-    return module
-
-
-def make_vectors(distance: str) -> tuple[Vectors, Vectors]:
-    """Return 700 rows and 30 queries of 20 dimensions, rows of unequal length, two of them zero."""
-    rng = np.random.default_rng(5)
-    if distance == "hamming":
-        train = rng.random((700, 20)) < 0.5
-        return train, train[:30] ^ (rng.random((30, 20)) < 0.1)
-    train = rng.normal(size=(700, 20)) * rng.uniform(0.5, 2, size=(700, 1))
-    train[[5, 600]] = 0
-    return train.astype(np.float32), rng.normal(size=(30, 20)).astype(np.float32)
-
-
 def make_wrapper(algorithm: Algorithm, distance: str, train: Vectors) -> tuple[Any, dict[str, Any]]:
     """Return the algorithm's wrapper as the worker prepares it, and its most thorough quick query setting."""
-    wrapper = getattr(load_module(algorithm.wrapper_path), algorithm.wrapper_class)()
+    wrapper = check_wrapper.load_class(str(algorithm.wrapper_path), algorithm.wrapper_class)()
     group = expand(algorithm, "quick", distance=distance, dimension=train.shape[1], k=K).builds[0]
     wrapper.distance = distance
     wrapper.dimension = train.shape[1]
@@ -68,29 +49,103 @@ def recall(distance: str, train: Vectors, queries: Vectors, answers: Any) -> flo
 
 
 @pytest.mark.parametrize(("name", "distance"), CASES)
-def test_a_wrapper_finds_the_nearest_rows(name: str, distance: str, tmp_path: Path) -> None:
-    """For each distance that an entry claims, answers are right and in order, in batch and reloaded too."""
+def test_a_wrapper_keeps_the_contract(name: str, distance: str) -> None:
+    """In its library's environment, for each distance, all holds that `check_wrapper.Check` looks for.
+
+    After `ann-bench install`, `pytest tests/wrappers` checks the libraries with environments of their own.
+    """
     algorithm = ALGORITHMS[name]
-    train, queries = make_vectors(distance)
-    pristine = train.copy(), queries.copy()
-    wrapper, parameters = make_wrapper(algorithm, distance, train)
-    wrapper.build(train, distance, 1, **wrapper.build_parameters)
-    wrapper.set_query(1, **parameters)
-    answers = [wrapper.query(query, K) for query in queries]
-    floor = 1.0 if algorithm.family == "exact" else 0.9
-    assert recall(distance, train, queries, answers) >= floor
-    found = distances_to(distance, queries, train, np.array([list(answer) for answer in answers]))
-    assert (np.diff(found, axis=1) >= -1e-5).all()
-    if type(wrapper).query_batch is not Wrapper.query_batch:
-        assert recall(distance, train, queries, wrapper.query_batch(queries, K)) >= floor
-    if type(wrapper).save is not Wrapper.save:
-        wrapper.save(str(tmp_path / "index"))
-        again, _ = make_wrapper(algorithm, distance, train)
-        again.load(str(tmp_path / "index"))
-        again.set_query(1, **parameters)
-        assert [list(again.query(query, K)) for query in queries] == [list(answer) for answer in answers]
-    assert np.array_equal(train, pristine[0])
-    assert np.array_equal(queries, pristine[1])
+    environment = describe(algorithm.environment)
+    if environment.state != "ready":
+        pytest.skip(f"{algorithm.environment}: {environment.reason}")
+    group = expand(algorithm, "quick", distance=distance, dimension=24, k=K).builds[0]
+    spec = {
+        "package": str(PACKAGE),
+        "wrapper_path": str(algorithm.wrapper_path),
+        "wrapper_class": algorithm.wrapper_class,
+        "distance": distance,
+        "build": group.build,
+        "query": group.queries[-1],
+        "limits": sorted(algorithm.limits),
+        "floor": 1.0 if algorithm.family == "exact" else 0.9,
+    }
+    if algorithm.environment == HARNESS:
+        wrapper_class = check_wrapper.load_class(spec["wrapper_path"], algorithm.wrapper_class)
+        check_wrapper.Check(wrapper_class, spec).run()
+        return
+    done = subprocess.run(
+        [str(environment.python), "-I", check_wrapper.__file__, json.dumps(spec)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env={key: value for key, value in os.environ.items() if key not in THREAD_VARIABLES},
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def _broken_wrappers() -> dict[str, type]:
+    """Return wrappers by what is said of them."""
+    brute_force: Any = check_wrapper.load_class(str(PACKAGE / "wrappers" / "bruteforce.py"), "BruteForce")
+
+    class Repeats(brute_force):
+        def query(self, vector: Vectors, k: int) -> Any:
+            return [super().query(vector, k)[0]] * k
+
+    class Backwards(brute_force):
+        def query(self, vector: Vectors, k: int) -> Any:
+            return super().query(vector, k)[::-1]
+
+    class SkipsTheNearest(brute_force):
+        def query(self, vector: Vectors, k: int) -> Any:
+            return super().query(vector, 3 * k)[2 * k :]
+
+    class Hesitates(brute_force):
+        calls = 0
+
+        def query(self, vector: Vectors, k: int) -> Any:
+            self.calls += 1
+            return super().query(vector, 2 * k)[self.calls // 43 : k + self.calls // 43]
+
+    class MixesUpABatch(brute_force):
+        def query_batch(self, vectors: Vectors, k: int) -> Any:
+            answers = super().query_batch(vectors, k)
+            return answers if len(vectors) == 1 else answers[::-1]
+
+    class LoadsAnother(brute_force):
+        def save(self, path: str) -> None:
+            pass
+
+        def load(self, path: str) -> None:
+            self.build(self.train[::-1], self.distance, self.threads)
+
+    class ForgetsSome(brute_force):
+        def query(self, vector: Vectors, k: int) -> Any:
+            return super().query(vector, min(k, K))
+
+    class Scribbles(brute_force):
+        def build(self, train: Vectors, distance: str, threads: int) -> None:
+            super().build(train.copy(), distance, threads)
+            ctypes.memset(train.ctypes.data, 0, 4)
+
+    return {
+        "query 0: no 10 different rows": Repeats,
+        "answers are not in order": Backwards,
+        "is below 0.9": SkipsTheNearest,
+        "the same queries get other answers": Hesitates,
+        "a batch gets other answers": MixesUpABatch,
+        "the loaded index gives other answers": LoadsAnother,
+        "12 rows are not 12 answers": ForgetsSome,
+        "changed the rows": Scribbles,
+    }
+
+
+@pytest.mark.parametrize("message", _broken_wrappers())
+def test_a_wrapper_that_breaks_the_contract_is_found(message: str) -> None:
+    """Each of the things that the contract asks for is looked at."""
+    spec = {"distance": "manhattan", "build": {}, "query": {}, "limits": ["threads"], "floor": 0.9}
+    with pytest.raises(AssertionError, match=message):
+        check_wrapper.Check(_broken_wrappers()[message], spec).run()
 
 
 @pytest.mark.parametrize("name", ["bruteforce", "sklearn-brute", "sklearn-kd-tree", "sklearn-ball-tree"])
@@ -117,7 +172,7 @@ def test_brute_force_is_exact_where_float32_is_not() -> None:
 
 def test_the_do_nothing_wrapper_answers_at_once() -> None:
     """What measures the harness's own cost returns one id, singly and in batch, and is listed nowhere."""
-    wrapper = load_module(PACKAGE / "wrappers" / "do_nothing.py").DoNothing()
+    wrapper = check_wrapper.load_class(str(PACKAGE / "wrappers" / "do_nothing.py"), "DoNothing")()
     vectors = np.zeros((3, 2), dtype=np.float32)
     wrapper.build(vectors, "euclidean", 1)
     wrapper.set_query(1)
@@ -126,9 +181,13 @@ def test_the_do_nothing_wrapper_answers_at_once() -> None:
     assert "do-nothing" not in ALGORITHMS
 
 
-@pytest.mark.parametrize("path", sorted((PACKAGE / "wrappers").glob("*.py")), ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path",
+    [*sorted((PACKAGE / "wrappers").glob("*.py")), Path(check_wrapper.__file__)],
+    ids=lambda path: path.name,
+)
 def test_a_wrapper_is_python_3_7(path: Path) -> None:
-    """Wrappers run in old environments: their syntax is that of Python 3.7."""
+    """Wrappers, and what checks them, run in old environments: their syntax is that of Python 3.7."""
     import ast
 
     ast.parse(path.read_text(encoding="utf-8"), feature_version=(3, 7))
