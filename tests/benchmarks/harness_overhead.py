@@ -67,7 +67,7 @@ def measure(algorithm: Algorithm, dataset: Dataset, folder: Path, pairs: int, cp
 
 
 def recall_difference(dataset: Dataset, ids: np.ndarray, queries: int) -> tuple[float, float]:
-    """Return the harness's recall on some queries, and how far that of a plain loop in float64 lies from it."""
+    """Return the harness's recall on some queries, and how far that of a plain float64 loop lies from it."""
     some = np.arange(queries) * len(ids) // queries
     ids, vectors = ids[some], dataset.test[some]
     whole = metrics.Truth.of(dataset)
