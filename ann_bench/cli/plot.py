@@ -134,7 +134,9 @@ def main(args: argparse.Namespace) -> int:
     """Draw the figures that the arguments ask for and print their paths and tables; return the exit code."""
     from rich.console import Console
 
+    from ann_bench.metrics import METRICS
     from ann_bench.report import scales
+    from ann_bench.report.charts import value
     from ann_bench.report.figure import check_path, draw, save
     from ann_bench.report.table import show
     from ann_bench.results import path_part
@@ -149,6 +151,11 @@ def main(args: argparse.Namespace) -> int:
         raise UsageError(f"nothing in {args.results} has that many rows or queries; `results list` shows all")
     if args.output:
         charts = [_only(charts, args.output[0])]
+    for flag, metric in (("--x-axis", x), ("--y-axis", y)):
+        if not any(value(record, metric) is not None for chart in charts for record in chart.records):
+            raise UsageError(
+                f"{flag}: no measurement here has {metric} ({METRICS[metric].description.rstrip('.')})"
+            )
     console = Console(highlight=False)
     for chart in charts:
         figure = draw(

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from ann_bench.results import Record
 
+_MOST_SKIPPED = 5
 HELP = "list, show, export and import measurements"
 _FORMATS = ("csv", "json", "parquet", "ann-benchmarks")
 
@@ -169,12 +170,20 @@ def _path_of_hash(digits: str, records: "Sequence[Record]") -> Path:
 def _export(args: argparse.Namespace) -> int:
     from ann_bench import export, results
     from ann_bench.ann_benchmarks import write_layout
+    from ann_bench.errors import UsageError
 
     records = _selected(args)
+    if not records:
+        raise UsageError(f"{args.results}: no such measurements; `results list` tells what is there")
     if args.format == "ann-benchmarks":
-        written = write_layout(records, args.output, on_skip=_warn)
+        skipped: list[str] = []
+        written = write_layout(records, args.output, on_skip=skipped.append)
+        for line in skipped[:_MOST_SKIPPED]:
+            _warn(line)
+        if len(skipped) > _MOST_SKIPPED:
+            _warn(f"… and {len(skipped) - _MOST_SKIPPED} more passed over")
         print(f"{args.output / 'results'}: {len(written)} files; failed settings have none in that layout")
-        return 0
+        return 0 if written else 1
     records = results.newest(records)
     export.export(records, args.format, args.output)
     print(f"{args.output}: {len(records)} measurements")

@@ -59,6 +59,10 @@ def parse(text: str, metric: str, flag: str) -> Scale:
     """Return the scale that `text` names ("auto" goes by the metric), or raise `UsageError`."""
     if text == "auto":
         return Scale("near-one" if "recall" in metric else "linear" if metric in _NARROW else "log")
+    if text == "logit" and "recall" not in metric:
+        raise UsageError(
+            f"{flag}: got 'logit' for {metric}; that scale is for shares between 0 and 1, such as recall"
+        )
     if text in ("linear", "log", "symlog", "logit"):
         return Scale(text)  # type: ignore[arg-type]
     if re.fullmatch(r"a\d+(\.\d+)?", text) and float(text[1:]) > 0:

@@ -191,7 +191,7 @@ def _opened(path: Path) -> Iterator[h5py.File]:
     except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
         reason = " ".join(str(error).split())[:120]
         raise ResultsError(
-            f"{path}: damaged, or not a results file ({reason}); delete it and measure again"
+            f"{path}: damaged, or not a results file ({reason}); if it is one, measure again"
         ) from error
 
 

@@ -17,7 +17,12 @@ OTHER = {"name": "sift-4-euclidean", "distance": "euclidean"}
 def results(tmp_path: Path) -> Path:
     """Return a folder with two algorithms on one dataset, and one of them on another in batch mode."""
     folder = tmp_path / "results"
-    records = [*make_curve("hnswlib"), *make_curve("annoy"), make_failure("annoy", query={"search_k": 7})]
+    theirs = {"ann_benchmarks_recall": 0.9, "latency_p50_us": 80.0}
+    records = [
+        *make_curve("hnswlib", metrics=theirs),
+        *make_curve("annoy"),
+        make_failure("annoy", query={"search_k": 7}),
+    ]
     for record in [*records, *make_curve("annoy", dataset=OTHER, mode="batch", k=5)]:
         write(Measurement(record), folder)
     return folder
@@ -148,3 +153,15 @@ def test_a_name_of_ann_benchmarks_draws_our_metric_of_the_same_meaning(tmp_path,
         pictures.append(tmp_path / f"{name}.svg")
         assert plot("--results", folder, "-y", name, "--no-table", "-o", pictures[-1]) == 0
     assert pictures[0].read_bytes() == pictures[1].read_bytes()
+
+
+def test_a_metric_that_nothing_has_is_refused(results, capsys):
+    """An empty picture helps nobody: the metric is named, and what it is."""
+    assert plot("--results", results, "-y", "p999") == 2
+    assert "--y-axis: no measurement here has latency_p999_us" in capsys.readouterr().err
+
+
+def test_logit_is_for_shares(results, capsys):
+    """A scale between 0 and 1 has no place for speeds."""
+    assert plot("--results", results, "-Y", "logit") == 2
+    assert "--y-scale: got 'logit' for qps" in capsys.readouterr().err
