@@ -63,7 +63,12 @@ def run_sweep(request: Request, plan: Plan, observer: Observer) -> Outcome:
     outcome = Outcome()
     if not plan.jobs:
         return outcome
-    with run_folder() as folder, _kept_off(request.cpus), contextlib.closing(Watch()) as watch:
+    with (
+        run_folder() as folder,
+        _alone(observer),
+        _kept_off(request.cpus),
+        contextlib.closing(Watch()) as watch,
+    ):
         at_interrupt = signal.getsignal(signal.SIGINT)
         place = _place(request, folder, watch, observer)
         try:
@@ -223,6 +228,20 @@ def _measure_overhead(request: Request, place: Place) -> float | None:
     finally:
         worker.close()
         place.watch.remove(worker)
+
+
+@contextlib.contextmanager
+def _alone(observer: Observer) -> Iterator[None]:
+    """Say so if another run measures on this machine at the same time."""
+    lock = FileLock(cache_dir() / "measuring.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        observer.message("another run is measuring on this machine: the two disturb each other")
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @contextlib.contextmanager

@@ -17,12 +17,13 @@ import h5py
 import numpy as np
 import psutil
 import pytest
+from filelock import FileLock
 
 from ann_bench import results
 from ann_bench.datasets import Dataset
 from ann_bench.runner.plan import Request, make_plan
-from ann_bench.runner.sweep import Outcome, run_folder
-from tests.runner.conftest import DEFINITIONS, alive_below
+from ann_bench.runner.sweep import Outcome, run_folder, run_sweep
+from tests.runner.conftest import DEFINITIONS, Quiet, alive_below
 
 ROOT = Path(__file__).parents[2]
 Make = Callable[..., Request]
@@ -164,6 +165,17 @@ def test_the_folder_of_a_dead_run_is_removed_by_the_next(make_request: Make, tmp
         with run_folder():
             assert living.exists()
     assert not living.exists()
+
+
+def test_a_run_that_is_not_alone_says_so(make_request: Make, tmp_path: Path) -> None:
+    """Two runs at a time disturb each other; both go on."""
+    request = make_request("steady")
+    observer = Quiet()
+    (tmp_path / "cache").mkdir()
+    with FileLock(tmp_path / "cache" / "measuring.lock"):
+        outcome = run_sweep(request, make_plan(request), observer)
+    assert len(outcome.records) == 1
+    assert observer.messages == ["another run is measuring on this machine: the two disturb each other"]
 
 
 # -- the whole program, from outside --------------------------------------------------------------------
