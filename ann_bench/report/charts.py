@@ -12,8 +12,6 @@ from ann_bench.metrics import METRICS
 from ann_bench.report.units import plural
 from ann_bench.results import IMPORTED, Record, newest
 
-SERIES = ("algorithm", "version", "label", "build")
-
 
 @dataclass(frozen=True)
 class Point:

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,9 +13,7 @@ from ann_bench.errors import UsageError
 from ann_bench.report.units import tick_text
 
 Floats = npt.NDArray[np.float64]
-Function = Callable[[Floats], Floats]
 
-SCALES = ("auto", "linear", "log", "symlog", "logit", "aN")
 # Ticks of a share, in the order in which they give way where there is no room for all.
 _SHARES = (
     1.0,
