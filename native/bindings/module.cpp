@@ -134,7 +134,7 @@ py::dict build_info() {
     facts["compiler"] = ANN_BENCH_COMPILER;
     facts["flags"] = ANN_BENCH_FLAGS;
     facts["build_type"] = ANN_BENCH_BUILD_TYPE;
-    facts["file_version"] = file_version;
+    facts["file_version"] = file_major;
     return facts;
 }
 

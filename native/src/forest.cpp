@@ -123,8 +123,8 @@ Forest Forest::build(Vectors vectors, std::size_t count, std::uint32_t dimension
 }
 
 Forest Forest::open(const std::string& path) {
-    MappedIndex mapped = open_index(path);
-    return Forest(mapped.view, std::move(mapped.mapping));
+    OpenedIndex opened = open_index(path);
+    return Forest(opened.view, std::move(opened.file));
 }
 
 void Forest::save(const std::string& path) const {

@@ -4,10 +4,10 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <stdexcept>
 #include <string>
 #include <string_view>
 
+#include "ann_bench/damaged_index.hpp"
 #include "ann_bench/rows.hpp"
 
 namespace ann_bench {
@@ -30,12 +30,6 @@ struct Node {
     Link right;
 };
 static_assert(sizeof(Node) == 16);
-
-/// A file that is not a whole index of this version, or an index whose contents contradict each other.
-class DamagedIndex : public std::runtime_error {
-  public:
-    using std::runtime_error::runtime_error;
-};
 
 /// The numbers that tell the size of everything; what the file's header holds.
 struct Summary {
