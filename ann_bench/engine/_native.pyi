@@ -3,6 +3,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ann_bench.engine.arrays import EngineArray
+
 class DamagedIndexError(ValueError): ...
 
 def build_info() -> dict[str, Any]: ...
@@ -10,24 +12,22 @@ def build_info() -> dict[str, Any]: ...
 class Forest:
     @staticmethod
     def build(
-        train: npt.NDArray[np.float32] | npt.NDArray[np.bool_],
+        train: EngineArray,
         distance: str,
         n_trees: int,
         leaf_size: int,
-        split: str,
         seed: int,
         threads: int,
+        present: npt.NDArray[np.uint32],
     ) -> Forest: ...
     @staticmethod
-    def open(path: bytes) -> Forest: ...
+    def open(path: bytes, mode: str) -> Forest: ...
     def save(self, path: bytes) -> None: ...
     def query(
-        self,
-        vectors: npt.NDArray[np.float32] | npt.NDArray[np.bool_],
-        k: int,
-        search_k: int | None,
-        threads: int,
+        self, vectors: EngineArray, k: int, search_k: int | None, rerank: int | None, threads: int
     ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]: ...
+    def vector(self, row: int) -> npt.NDArray[np.float32]: ...
+    def set_default_effort(self, search_k: int, rerank: int) -> None: ...
     def info(self) -> dict[str, Any]: ...
     @property
     def distance_computations(self) -> int: ...

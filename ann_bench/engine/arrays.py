@@ -1,12 +1,12 @@
-"""Arrays as the engine takes them: float32, or bool for hamming, C-contiguous."""
+"""Arrays as the engine takes them, C-contiguous: float32, float16, int8, uint8; bool for hamming."""
 
 import numpy as np
 import numpy.typing as npt
 
-_FLOAT32 = np.dtype(np.float32)
-_BOOL = np.dtype(np.bool_)
+_NUMBERS = tuple(np.dtype(kind) for kind in (np.float32, np.float16, np.int8, np.uint8))
+_BITS = (np.dtype(np.bool_),)
 
-EngineArray = npt.NDArray[np.float32] | npt.NDArray[np.bool_]
+EngineArray = npt.NDArray[np.float32 | np.float16 | np.int8 | np.uint8 | np.bool_]
 
 
 def as_engine_array(values: npt.ArrayLike, distance: str, name: str) -> EngineArray:
@@ -28,8 +28,8 @@ def as_engine_array(values: npt.ArrayLike, distance: str, name: str) -> EngineAr
     ValueError
         If integers for hamming are not 0 or 1. (That floats are finite is checked by the engine.)
     """
-    wanted = _BOOL if distance == "hamming" else _FLOAT32
-    if type(values) is np.ndarray and values.dtype is wanted and values.flags.c_contiguous:
+    wanted = _BITS if distance == "hamming" else _NUMBERS
+    if type(values) is np.ndarray and values.dtype in wanted and values.flags.c_contiguous:
         return values
     array = np.asarray(values)
     kind = array.dtype.kind
@@ -47,5 +47,7 @@ def as_engine_array(values: npt.ArrayLike, distance: str, name: str) -> EngineAr
         raise TypeError(f"{name}: got dtype {array.dtype}; {distance} takes real numbers, used as float32")
     if distance == "hamming":
         return np.asarray(array, dtype=np.bool_, order="C")
+    if array.dtype.newbyteorder("=") in _NUMBERS and array.dtype.isnative:
+        return np.ascontiguousarray(array)
     with np.errstate(over="ignore"):  # what overflows becomes infinite, and the engine refuses that
         return np.asarray(array, dtype=np.float32, order="C")

@@ -8,16 +8,29 @@ import numpy.typing as npt
 
 from ann_bench.engine import _native
 from ann_bench.engine.arrays import as_engine_array
+from ann_bench.engine.tuning import tune
+
+
+def _present_ids(present: npt.ArrayLike | None, rows: int) -> npt.NDArray[np.uint32]:
+    """Return the numbers of the rows that can be found; none at all stands for every row."""
+    if present is None:
+        return np.empty(0, np.uint32)
+    mask = np.asarray(present)
+    if mask.dtype != np.bool_ or mask.shape != (rows,):
+        raise ValueError(f"present: got {mask.dtype} of shape {mask.shape}; it is bool of shape ({rows},)")
+    ids = np.flatnonzero(mask).astype(np.uint32)
+    if not len(ids):
+        raise ValueError("present: no row is; at least one must be")
+    return ids
 
 
 class Forest:
     """An index of rows that finds those nearest to a vector, approximately.
 
     Each tree divides the rows by hyperplanes until a leaf holds few of them. A query walks all trees in one
-    order, the branches whose planes it is farthest inside of first, reads leaves until `search_k` of their
-    entries were seen, and ranks the rows found by their exact distance. The method is that of Annoy
-    (https://github.com/spotify/annoy): more trees and a larger `search_k` find more of the true
-    neighbours, and take longer.
+    order, nearest branches first, reads leaves until `search_k` of their entries were seen, and compares the
+    most promising of them exactly. The method is that of Annoy (https://github.com/spotify/annoy): more trees
+    and a larger `search_k` find more of the true neighbours, and take longer.
 
     Made by `Forest.build` or `Forest.open`. It does not change afterwards, and may be queried from several
     threads at once; no method holds the GIL while it works.
@@ -47,34 +60,43 @@ class Forest:
         train: npt.ArrayLike,
         distance: str = "euclidean",
         *,
-        n_trees: int = 50,
+        n_trees: int = 10,
         leaf_size: int = 64,
-        split: str = "two_means",
         seed: int = 0,
         threads: int = 1,
+        present: npt.ArrayLike | None = None,
+        target_recall: float | None = None,
+        k: int = 10,
     ) -> Self:
         """Return an index of the rows of `train`; it keeps a copy of them.
 
-        The index depends on every argument but `threads`: its saved file is the same byte for byte.
+        The index depends on every argument but `threads`: its saved file is the same byte for byte, on every
+        processor.
 
         Parameters
         ----------
         train
             Shape (n, d), 1 <= n < 2**31, 1 <= d <= 65535: finite real numbers, used as float32. For hamming
-            bool, or integers that are 0 or 1.
+            bool, or integers that are 0 or 1. float32, float16, int8, uint8 and bool arrays in C order are
+            read as they are, others are converted first.
         distance
             ``euclidean``, ``angular``, ``dot``, ``hamming`` or ``manhattan``.
         n_trees
-            How many trees, >= 1. A tree costs about 4 bytes a row and (4 d + 16) / `leaf_size` bytes more.
+            How many trees, >= 1. A tree costs about w / 8 + 11 bytes a row, where w, the width of codes, is d
+            rounded up to a multiple of 64, and at most 256 (but for hamming).
         leaf_size
-            The most rows a leaf holds, >= 1. Larger leaves make an index smaller and a search less selective.
-        split
-            ``two_means``: the plane between two centroids of a sample of the rows. ``two_points``: between
-            two rows taken at random, which builds faster and needs more candidates for the same recall.
+            How many rows a leaf holds, >= 1; multiples of 32 waste nothing. Smaller leaves make a search more
+            selective, and its way to each leaf weighs more.
         seed
             0 to 2**64 - 1.
         threads
             How many threads build; a tree is built by one.
+        present
+            Bool, shape (n,): rows where it is False are kept, and never found. None: all are found.
+        target_recall
+            In (0, 1]: choose, by `tune`, the `search_k` and `rerank` that queries use unless told otherwise.
+        k
+            How many neighbours `target_recall` is for.
 
         Raises
         ------
@@ -89,14 +111,25 @@ class Forest:
             raise ValueError(
                 f"train: got shape {array.shape}; it is (n, d) with at least one row and one column"
             )
-        return cls._of(_native.Forest.build(array, distance, n_trees, leaf_size, split, seed, threads))
+        ids = _present_ids(present, len(array))
+        forest = cls._of(_native.Forest.build(array, distance, n_trees, leaf_size, seed, threads, ids))
+        if target_recall is not None:
+            forest.tune(target_recall, k, seed=seed, threads=threads)
+        return forest
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str]) -> Self:
-        """Return the index that `save` wrote to `path`, mapped read-only: at once, whatever its size.
+    def open(cls, path: str | os.PathLike[str], mode: str = "mmap") -> Self:
+        """Return the index that `save` wrote to `path`.
 
-        Processes that open one file share its pages. Nobody may truncate the file while it is open; `save`
-        to the same path is fine, as it puts a new file in the old one's place.
+        Parameters
+        ----------
+        path
+            The file. Nobody may truncate it while it is open; `save` to the same path is fine, as it puts a
+            new file in the old one's place.
+        mode
+            ``mmap``: mapped read-only, at once whatever its size; processes that open one file share its
+            pages. ``ram``: read into memory of this process, in huge pages where the system has them: opening
+            takes the time of reading, and searches then wait for nothing.
 
         Raises
         ------
@@ -105,8 +138,10 @@ class Forest:
             the header is not looked for: it can give wrong answers, or this error from `query`, not worse.
         OSError
             If the file cannot be read.
+        ValueError
+            If there is no such mode.
         """
-        return cls._of(_native.Forest.open(os.fsencode(path)))
+        return cls._of(_native.Forest.open(os.fsencode(path), mode))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the index to one file, whole or not at all: it is written beside `path` and renamed.
@@ -119,11 +154,17 @@ class Forest:
         self._index.save(os.fsencode(path))
 
     def query(
-        self, vectors: npt.ArrayLike, k: int, search_k: int | None = None, threads: int = 1
+        self,
+        vectors: npt.ArrayLike,
+        k: int,
+        search_k: int | None = None,
+        *,
+        rerank: int | None = None,
+        threads: int = 1,
     ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
         """Return the row numbers and distances of the `k` nearest rows found, nearest first, ties by number.
 
-        A C-contiguous float32 array (bool for hamming) is used as it is; anything else is converted first.
+        Arrays are taken as `build` takes them.
 
         Parameters
         ----------
@@ -133,8 +174,12 @@ class Forest:
             How many neighbours, >= 1.
         search_k
             How many leaf entries to look at, over all trees and counting a row each time it turns up, >= 1.
-            At least `k` different rows, or all, are looked at in any case. By default `n_trees * k`,
-            as in Annoy. From `n_trees * n` on, the answer is exact.
+            At least `k` different rows, or all, are looked at in any case. By default what `tune` found, or
+            one leaf of each tree (`n_trees * k` entries if that is more, as in Annoy). From `n_trees * n` on,
+            every row is compared, and the answer is exact.
+        rerank
+            How many of the rows that look nearest by their codes to compare exactly, >= 1; at least `k` are.
+            By default what `tune` found, or 3 k + 30.
         threads
             How many threads share the work on many vectors.
 
@@ -154,13 +199,53 @@ class Forest:
         DamagedIndexError
             If the file that the index was opened from turns out to be damaged.
         """
-        return self._index.query(as_engine_array(vectors, self._distance, "vectors"), k, search_k, threads)
+        return self._index.query(as_engine_array(vectors, self._distance, "vectors"), k, search_k, rerank, threads)
+
+    def tune(
+        self, target_recall: float, k: int = 10, *, queries: int = 200, seed: int = 0, threads: int = 1
+    ) -> float:
+        """Choose what queries do by default, so that they find a share of the neighbours; return the share found.
+
+        Asks for the neighbours of `queries` random rows, each without itself, exactly and then with less and
+        less effort: the smallest `search_k` and `rerank` that reach the target become the defaults, and
+        `save` keeps them. Queries unlike the rows need more: give `search_k` yourself then.
+
+        Parameters
+        ----------
+        target_recall
+            In (0, 1]: the share of the true `k` nearest rows to find, on average. If a search through
+            everything but its codes cannot reach it, everything is compared.
+        k
+            How many neighbours, >= 1.
+        queries
+            How many rows to ask for, >= 1.
+        seed
+            Chooses the rows.
+        threads
+            How many threads share the work.
+
+        Raises
+        ------
+        ValueError
+            If an argument is out of range, or the index has no two rows.
+        """
+        return tune(self, target_recall, k, queries, seed, threads)
+
+    def vector(self, row: int) -> npt.NDArray[np.float32]:
+        """Return row number `row` as it was given: float32, shape (d,); 0 and 1 for hamming.
+
+        Raises
+        ------
+        ValueError
+            If there is no such row.
+        """
+        return self._index.vector(row)
 
     def info(self) -> dict[str, Any]:
         """Return what the index is.
 
-        The keys are distance, dimension, rows, n_trees, leaf_size, split, seed, nodes (splits), leaves and
-        size_bytes.
+        The keys are distance, dimension, rows, present (rows that can be found), n_trees, leaf_size, seed,
+        code_width, nodes (splits), leaves, search_k and rerank (None unless tuned), and size_bytes.
         """
         return self._index.info()
 
@@ -186,7 +271,7 @@ class Forest:
 
     @property
     def distance_computations(self) -> int:
-        """How many distances between a query and a row all queries so far computed, planes not counted."""
+        """How many leaf entries all queries so far estimated the distance of: once a tree, if it is met there."""
         return self._index.distance_computations
 
     def __len__(self) -> int:

@@ -7,26 +7,26 @@ from ann_bench.worker.wrapper import Wrapper
 class EngineForest(Wrapper):
     """Trees of hyperplanes between two points, searched best margin first over all trees at once."""
 
-    def build(self, train, distance, threads, n_trees, leaf_size, split):
+    def build(self, train, distance, threads, n_trees, leaf_size):
         self.forest = Forest.build(
             train,
             distance,
             n_trees=n_trees,
             leaf_size=leaf_size,
-            split=split,
             seed=self.seed,
             threads=threads,
         )
 
-    def set_query(self, threads, search_k):
+    def set_query(self, threads, search_k, rerank):
         self.threads = threads
         self.search_k = search_k
+        self.rerank = rerank
 
     def query(self, vector, k):
-        return self.forest.query(vector, k, self.search_k)[0]
+        return self.forest.query(vector, k, self.search_k, rerank=self.rerank)[0]
 
     def query_batch(self, vectors, k):
-        return self.forest.query(vectors, k, self.search_k, self.threads)[0]
+        return self.forest.query(vectors, k, self.search_k, rerank=self.rerank, threads=self.threads)[0]
 
     def save(self, path):
         self.forest.save(path)

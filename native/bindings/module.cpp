@@ -39,39 +39,47 @@ std::uint64_t integer(py::handle value, const char* name, std::uint64_t low, std
     throw py::type_error(message);
 }
 
-template <class Names>
-std::uint32_t number_of(const Names& names, const std::string& name, const char* what) {
-    const auto found = std::find(names.begin(), names.end(), name);
-    if (found != names.end()) return static_cast<std::uint32_t>(found - names.begin());
-    std::string message = std::string(what) + ": got \"" + name + "\"; it is one of ";
-    for (const auto& other : names)
-        message += std::string(&other == names.begin() ? "" : ", ") + std::string(other);
+std::uint32_t distance_number(const std::string& name) {
+    const auto found = std::find(distance_names.begin(), distance_names.end(), name);
+    if (found != distance_names.end()) return static_cast<std::uint32_t>(found - distance_names.begin());
+    std::string message = "distance: got \"" + name + "\"; it is one of ";
+    for (const auto& other : distance_names)
+        message += std::string(&other == distance_names.begin() ? "" : ", ") + std::string(other);
     throw py::value_error(message);
+}
+
+template <class T, class Given>
+bool take(const py::array& array, Vectors& vectors) {
+    if (!py::isinstance<py::array_t<Given, py::array::c_style>>(array)) return false;
+    vectors = std::span(static_cast<const T*>(array.data()), static_cast<std::size_t>(array.size()));
+    return true;
 }
 
 /// The values of an array, which must be what `distance` takes. Holds no reference.
 Vectors values_of(const py::array& array, Distance distance) {
-    const auto size = static_cast<std::size_t>(array.size());
+    Vectors vectors;
     if (distance == Distance::hamming) {
-        if (py::isinstance<py::array_t<bool, py::array::c_style>>(array)) {
-            return std::span(static_cast<const std::uint8_t*>(array.data()), size);
-        }
-    } else if (py::isinstance<py::array_t<float, py::array::c_style>>(array)) {
-        return std::span(static_cast<const float*>(array.data()), size);
+        if (take<Bit, bool>(array, vectors)) return vectors;
+    } else if (take<float, float>(array, vectors) || take<std::int8_t, std::int8_t>(array, vectors) ||
+               take<std::uint8_t, std::uint8_t>(array, vectors)) {
+        return vectors;
+    } else if (array.dtype().kind() == 'f' && array.itemsize() == 2 &&
+               (array.flags() & py::array::c_style) != 0) {
+        return std::span(static_cast<const Half*>(array.data()), static_cast<std::size_t>(array.size()));
     }
     throw py::type_error(
-        "arrays come here C-contiguous, as bool for hamming and float32 for other distances");
+        "arrays come here C-contiguous: bool for hamming; float32, float16, int8 or uint8 for other distances");
 }
 
 Forest build(const py::array& train, const std::string& distance, py::handle n_trees, py::handle leaf_size,
-             const std::string& split, py::handle seed, py::handle threads) {
+             py::handle seed, py::handle threads, const py::array_t<std::uint32_t>& present) {
     BuildOptions options;
-    options.distance = static_cast<Distance>(number_of(distance_names, distance, "distance"));
-    options.split = static_cast<SplitScheme>(number_of(split_names, split, "split"));
+    options.distance = static_cast<Distance>(distance_number(distance));
     options.trees = static_cast<std::uint32_t>(integer(n_trees, "n_trees", 1, 1'000'000));
     options.leaf_size = static_cast<std::uint32_t>(integer(leaf_size, "leaf_size", 1, leaf_bit - 1));
     options.seed = integer(seed, "seed", 0, any_number);
     options.threads = static_cast<unsigned>(integer(threads, "threads", 1, most_threads));
+    options.present = {present.data(), static_cast<std::size_t>(present.size())};
     if (train.ndim() != 2) throw py::value_error("train: an array of shape (n, dimension)");
     const auto count = static_cast<std::size_t>(train.shape(0));
     const auto dimension = static_cast<std::size_t>(train.shape(1));
@@ -81,25 +89,34 @@ Forest build(const py::array& train, const std::string& distance, py::handle n_t
     return Forest::build(vectors, count, static_cast<std::uint32_t>(dimension), options);
 }
 
+Forest open(const std::string& path, const std::string& mode) {
+    if (mode != "mmap" && mode != "ram") {
+        throw py::value_error("mode: got \"" + mode + "\"; it is \"mmap\" or \"ram\"");
+    }
+    const py::gil_scoped_release release;
+    return Forest::open(path, mode == "mmap" ? OpenMode::mmap : OpenMode::ram);
+}
+
 py::tuple query(const Forest& forest, const py::array& vectors, py::handle k, py::handle search_k,
-                py::handle threads) {
-    const Summary& summary = forest.summary();
+                py::handle rerank, py::handle threads) {
+    const Facts& facts = forest.facts();
     const std::size_t answers = integer(k, "k", 1, std::numeric_limits<std::int32_t>::max());
-    const std::uint64_t entries =
-        search_k.is_none() ? summary.trees * answers : integer(search_k, "search_k", 1, any_number);
+    Effort effort = forest.default_effort(answers);
+    if (!search_k.is_none()) effort.search_k = integer(search_k, "search_k", 1, any_number);
+    if (!rerank.is_none()) effort.rerank = integer(rerank, "rerank", 1, any_number);
     const auto workers = static_cast<unsigned>(integer(threads, "threads", 1, most_threads));
     const bool many = vectors.ndim() == 2;
-    if (vectors.ndim() < 1 || vectors.ndim() > 2 || vectors.shape(vectors.ndim() - 1) != summary.dimension) {
+    if (vectors.ndim() < 1 || vectors.ndim() > 2 || vectors.shape(vectors.ndim() - 1) != facts.dimension) {
         std::string shape;
         for (py::ssize_t i = 0; i < vectors.ndim(); ++i)
             shape += (i ? ", " : "") + std::to_string(vectors.shape(i));
-        const std::string dimension = std::to_string(summary.dimension);
+        const std::string dimension = std::to_string(facts.dimension);
         throw py::value_error("vectors: got shape (" + shape + (vectors.ndim() == 1 ? ",)" : ")") +
                               "; this index takes (" + dimension + ",) for one vector, (m, " + dimension +
                               ") for many");
     }
     const auto count = many ? static_cast<std::size_t>(vectors.shape(0)) : 1;
-    const Vectors values = values_of(vectors, summary.distance);
+    const Vectors values = values_of(vectors, facts.distance);
     auto shape = many ? py::array::ShapeContainer{count, answers} : py::array::ShapeContainer{answers};
     py::array_t<std::int32_t> ids(shape);
     py::array_t<float> distances(std::move(shape));
@@ -107,24 +124,39 @@ py::tuple query(const Forest& forest, const py::array& vectors, py::handle k, py
     float* const to_distances = distances.mutable_data();
     {
         const py::gil_scoped_release release;
-        forest.query(values, count, answers, entries, workers, to_ids, to_distances);
+        forest.query(values, count, answers, effort, workers, to_ids, to_distances);
     }
     return py::make_tuple(std::move(ids), std::move(distances));
 }
 
+py::array_t<float> vector(const Forest& forest, py::handle row) {
+    const std::uint64_t number = integer(row, "row", 0, forest.facts().rows - 1);
+    py::array_t<float> values(static_cast<py::ssize_t>(forest.facts().dimension));
+    forest.vector(number, values.mutable_data());
+    return values;
+}
+
+void set_default_effort(Forest& forest, py::handle search_k, py::handle rerank) {
+    forest.set_default_effort({integer(search_k, "search_k", 1, any_number),
+                               integer(rerank, "rerank", 1, std::numeric_limits<std::uint32_t>::max())});
+}
+
 py::dict info(const Forest& forest) {
-    const Summary& summary = forest.summary();
+    const Facts& numbers = forest.facts();
     py::dict facts;
-    facts["distance"] = distance_names[static_cast<std::size_t>(summary.distance)];
-    facts["dimension"] = summary.dimension;
-    facts["rows"] = summary.rows;
-    facts["n_trees"] = summary.trees;
-    facts["leaf_size"] = summary.leaf_size;
-    facts["split"] = split_names[static_cast<std::size_t>(summary.split)];
-    facts["seed"] = summary.seed;
-    facts["nodes"] = summary.nodes;
-    facts["leaves"] = summary.leaves;
-    facts["size_bytes"] = file_bytes(summary);
+    facts["distance"] = distance_names[static_cast<std::size_t>(numbers.distance)];
+    facts["dimension"] = numbers.dimension;
+    facts["rows"] = numbers.rows;
+    facts["present"] = numbers.present;
+    facts["n_trees"] = numbers.trees;
+    facts["leaf_size"] = numbers.leaf_size;
+    facts["seed"] = numbers.seed;
+    facts["code_width"] = numbers.width;
+    facts["nodes"] = numbers.nodes;
+    facts["leaves"] = numbers.leaves;
+    facts["search_k"] = numbers.search_k == 0 ? py::object(py::none()) : py::int_(numbers.search_k);
+    facts["rerank"] = numbers.rerank == 0 ? py::object(py::none()) : py::int_(numbers.rerank);
+    facts["size_bytes"] = forest.size_bytes();
     return facts;
 }
 
@@ -134,6 +166,7 @@ py::dict build_info() {
     facts["compiler"] = ANN_BENCH_COMPILER;
     facts["flags"] = ANN_BENCH_FLAGS;
     facts["build_type"] = ANN_BENCH_BUILD_TYPE;
+    facts["isa"] = name_of(kernels().isa);
     facts["file_version"] = file_major;
     return facts;
 }
@@ -155,11 +188,13 @@ PYBIND11_MODULE(_native, module) {
     const auto free_of_gil = py::call_guard<py::gil_scoped_release>();
     py::class_<Forest>(module, "Forest")
         .def_static("build", &build, py::arg("train").noconvert(), py::arg("distance"), py::arg("n_trees"),
-                    py::arg("leaf_size"), py::arg("split"), py::arg("seed"), py::arg("threads"))
-        .def_static("open", &Forest::open, py::arg("path"), free_of_gil)
+                    py::arg("leaf_size"), py::arg("seed"), py::arg("threads"), py::arg("present"))
+        .def_static("open", &open, py::arg("path"), py::arg("mode"))
         .def("save", &Forest::save, py::arg("path"), free_of_gil)
         .def("query", &query, py::arg("vectors").noconvert(), py::arg("k"), py::arg("search_k"),
-             py::arg("threads"))
+             py::arg("rerank"), py::arg("threads"))
+        .def("vector", &vector, py::arg("row"))
+        .def("set_default_effort", &set_default_effort, py::arg("search_k"), py::arg("rerank"))
         .def("info", &info)
         .def_property_readonly("distance_computations", &Forest::distance_computations);
 }

@@ -1,134 +1,88 @@
 #include "ann_bench/file.hpp"
 
-#include <array>
+#include <cstring>
+
+#include "ann_bench/projection.hpp"
+#include "ann_bench/vectors.hpp"
 
 namespace ann_bench {
 namespace {
 
-/// The summary as it stands in the file.
-struct Facts {
-    std::uint32_t distance;
-    std::uint32_t dimension;
-    std::uint32_t trees;
-    std::uint32_t leaf_size;
-    std::uint32_t split;
-    std::uint32_t reserved;
-    std::uint64_t seed;
-    std::uint64_t rows;
-    std::uint64_t nodes;
-    std::uint64_t leaves;
-};
-static_assert(sizeof(Facts) == 56);
-
-Facts facts_of(const Summary& summary) {
-    return {static_cast<std::uint32_t>(summary.distance),
-            summary.dimension,
-            summary.trees,
-            summary.leaf_size,
-            static_cast<std::uint32_t>(summary.split),
-            0,
-            summary.seed,
-            summary.rows,
-            summary.nodes,
-            summary.leaves};
-}
-
-Summary summary_of(const Facts& facts) {
-    return {static_cast<Distance>(facts.distance),
-            facts.dimension,
-            facts.trees,
-            facts.leaf_size,
-            static_cast<SplitScheme>(facts.split),
-            facts.seed,
-            facts.rows,
-            facts.nodes,
-            facts.leaves};
-}
-
 /// Throws DamagedIndex if these are no numbers of a forest. Afterwards no number of elements overflows.
-void check(const Summary& summary) {
+void check(const Facts& facts) {
     const auto require = [](bool holds, const char* what) {
         if (!holds) throw DamagedIndex(std::string("header: ") + what + " out of range");
     };
-    require(static_cast<std::size_t>(summary.distance) < distance_names.size(), "distance");
-    require(static_cast<std::size_t>(summary.split) < split_names.size(), "split");
-    require(summary.dimension >= 1 && summary.dimension <= max_dimension, "dimension");
-    require(summary.rows >= 1 && summary.rows < leaf_bit, "rows");
-    require(summary.trees >= 1, "trees");
-    require(summary.nodes < leaf_bit, "nodes");
+    require(static_cast<std::size_t>(facts.distance) < distance_names.size(), "distance");
+    require(facts.dimension >= 1 && facts.dimension <= max_dimension, "dimension");
+    require(facts.rows >= 1 && facts.rows < leaf_bit, "rows");
+    require(facts.present <= facts.rows, "present rows");
+    require(facts.trees >= 1, "trees");
+    require(facts.leaf_size >= 1 && facts.leaf_size < leaf_bit, "leaf size");
+    require(facts.nodes < leaf_bit, "nodes");
     // A tree has one leaf more than it has nodes.
-    require(summary.leaves == summary.nodes + summary.trees && summary.leaves < leaf_bit, "leaves");
+    require(facts.leaves == facts.nodes + facts.trees && facts.leaves < leaf_bit, "leaves");
+    const bool bits = facts.distance == Distance::hamming;
+    const std::uint32_t depth = facts.dimension + (facts.distance == Distance::dot ? 1 : 0);
+    require(facts.depth == (bits ? 0 : depth), "depth");
+    require(facts.width == (bits ? round_up(facts.dimension, code_step) : code_width(depth)), "width");
 }
 
-/// A section as the summary wants it.
-struct Part {
-    std::uint32_t type;
-    std::uint64_t element_bytes;
-    std::uint64_t elements;
-};
-
-/// The parts in the order in which they are written.
-std::array<Part, 5> parts_of(const Summary& summary) {
-    const Layout layout = layout_of(summary.distance, summary.dimension);
-    return {{{section_type("rows"), layout.row_bytes, summary.rows},
-             {section_type("node"), layout.node_bytes, summary.nodes},
-             {section_type("leaf"), sizeof(std::uint64_t), summary.leaves + 1},
-             {section_type("item"), sizeof(std::uint32_t), summary.entries()},
-             {section_type("root"), sizeof(Link), summary.trees}}};
+/// Calls part(type, pointer, element bytes, elements) for each part, in the order in which they are written.
+template <class Index, class Part>
+void for_each_part(Index& index, Part part) {
+    const Facts& facts = index.facts;
+    const bool codes = facts.distance != Distance::hamming;
+    part(section_type("rows"), index.rows, facts.row_bytes(), facts.rows);
+    if (facts.distance == Distance::angular) part(section_type("norm"), index.inverse_norms, 4, facts.rows);
+    if (codes) {
+        part(section_type("code"), index.codes, facts.code_bytes(), facts.rows);
+        part(section_type("term"), index.code_terms, 4, facts.rows);
+        part(section_type("mean"), index.mean, 4, facts.depth);
+        part(section_type("proj"), index.matrix, facts.width, round_up(facts.depth, 4));
+        part(section_type("sums"), index.column_sums, 4, facts.width);
+    }
+    part(section_type("root"), index.roots, sizeof(Link), facts.trees);
+    part(section_type("node"), index.nodes, sizeof(Node), facts.nodes);
+    part(section_type("norl"), index.normals, facts.width, facts.nodes);
+    part(section_type("leaf"), index.leaves, facts.leaf_bytes(), facts.leaves);
 }
 
 }  // namespace
 
-std::uint64_t file_bytes(const Summary& summary) {
-    check(summary);
+std::uint64_t index_file_bytes(const IndexView& index) {
     std::uint64_t end = sizeof(FileHeader);
-    for (const Part& part : parts_of(summary)) {
-        std::uint64_t bytes = 0;
-        if (__builtin_mul_overflow(part.elements, part.element_bytes, &bytes) ||
-            __builtin_add_overflow(end, bytes, &end) ||
-            __builtin_add_overflow(end, section_alignment - 1, &end)) {
-            throw DamagedIndex("sizes in the header overflow");
-        }
-        end = end / section_alignment * section_alignment;
-    }
+    for_each_part(index, [&](std::uint32_t, const auto*, std::size_t bytes, std::size_t count) {
+        end = round_up(end, section_alignment) + bytes * count;
+    });
     return end;
 }
 
 void save_index(const IndexView& index, const std::string& path) {
-    const std::array<const void*, 5> begins = {index.rows, index.nodes, index.leaf_begins, index.entries,
-                                               index.roots};
-    const std::array<Part, 5> parts = parts_of(index.summary);
     SectionWriter writer(path);
-    for (std::size_t i = 0; i < parts.size(); ++i) {
-        writer.add(parts[i].type, static_cast<std::uint32_t>(parts[i].element_bytes),
-                   {static_cast<const std::byte*>(begins[i]), parts[i].elements * parts[i].element_bytes});
-    }
-    writer.commit(IndexKind::forest, facts_of(index.summary));
+    for_each_part(index, [&]<class T>(std::uint32_t type, const T* data, std::size_t bytes, std::size_t count) {
+        writer.add(type, static_cast<std::uint32_t>(bytes),
+                   {reinterpret_cast<const std::byte*>(data), bytes * count});
+    });
+    writer.commit(IndexKind::forest, index.facts);
 }
 
 OpenedIndex open_index(const std::string& path, OpenMode mode) {
-    const auto file = std::make_shared<const SectionFile>(SectionFile::open(path, mode));
-    if (file->kind() != IndexKind::forest) {
-        throw DamagedIndex(path + ": an index of the kind \"" + name_of(file->kind()) + "\", not a forest");
+    OpenedIndex opened{{}, std::make_shared<const SectionFile>(SectionFile::open(path, mode))};
+    const SectionFile& file = *opened.file;
+    if (file.kind() != IndexKind::forest) {
+        throw DamagedIndex(path + ": holds a " + name_of(file.kind()) + ", and no forest");
     }
-    OpenedIndex opened{{}, file};
-    IndexView& view = opened.view;
-    view.summary = summary_of(file->facts<Facts>());
+    opened.view.facts = file.facts<Facts>();
     try {
-        check(view.summary);
+        check(opened.view.facts);
     } catch (const DamagedIndex& error) {
         throw DamagedIndex(path + ": " + error.what());
     }
-    view.layout = layout_of(view.summary.distance, view.summary.dimension);
-    const auto [rows, nodes, leaf_begins, entries, roots] = parts_of(view.summary);
-    const auto begin = [&file](const Part& part) {
-        return file->section(part.type, part.element_bytes, part.elements).data();
-    };
-    view.rows = begin(rows);
-    view.nodes = begin(nodes);
-    view.leaf_begins = reinterpret_cast<const std::uint64_t*>(begin(leaf_begins));
-    view.entries = reinterpret_cast<const std::uint32_t*>(begin(entries));
-    view.roots = reinterpret_cast<const Link*>(begin(roots));
+    for_each_part(opened.view, [&]<class T>(std::uint32_t type, const T*& data, std::size_t bytes,
+                                            std::size_t count) {
+        data = reinterpret_cast<const T*>(file.section(type, bytes, count).data());
+    });
     return opened;
 }
 

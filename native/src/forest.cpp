@@ -1,129 +1,268 @@
 #include "ann_bench/forest.hpp"
 
+#include <algorithm>
+#include <cmath>
 #include <cstring>
+#include <numeric>
 #include <stdexcept>
-#include <string>
 
 #include "ann_bench/file.hpp"
 #include "ann_bench/parallel.hpp"
+#include "ann_bench/random.hpp"
 #include "ann_bench/tree.hpp"
 
 namespace ann_bench {
 namespace {
 
+constexpr std::size_t rows_per_task = 1024;
+
+/// Rows that the projection is fitted to.
+constexpr std::size_t projection_sample = 4096;
+
 /// The bytes of an index that was built here.
 struct Owned {
-    Buffer rows, nodes, leaf_begins, entries, roots;
+    Buffer rows, inverse_norms, codes, code_terms, nodes, normals, leaves, roots;
+    Projection projection;
 };
 
-template <class T>
-T* as(Buffer& buffer) {
-    return reinterpret_cast<T*>(buffer.data());
+void require(bool holds, const char* what) {
+    if (!holds) throw std::invalid_argument(what);
 }
 
-void check_kind(const Vectors& vectors, Distance distance, std::size_t values) {
-    const bool bits = std::holds_alternative<std::span<const std::uint8_t>>(vectors);
-    if (bits != (distance == Distance::hamming)) {
-        throw std::invalid_argument("vectors: hamming takes bytes, every other distance floats");
-    }
-    if (std::visit([](auto span) { return span.size(); }, vectors) != values) {
-        throw std::invalid_argument("vectors: their number does not fit the shape told");
-    }
-}
-
-template <class Policy>
-std::vector<Tree> grow_trees(const Buffer& rows, const Layout& layout, std::uint32_t count,
-                             const BuildOptions& options) {
-    std::vector<Tree> trees(options.trees);
-    const RowsView<typename Policy::Element> view{rows.data(), layout.row_bytes, layout.width};
-    parallel_for(options.trees, options.threads, [&](std::size_t tree) {
-        TreeBuilder<Policy> builder(view, layout, options.leaf_size, options.split);
-        trees[tree] = builder.build(count, derive_key(mix(options.seed), tree));
+/// Calls body(first, last) for pieces of 0..count.
+template <class Body>
+void for_pieces(std::size_t count, unsigned threads, Body body) {
+    parallel_for((count + rows_per_task - 1) / rows_per_task, threads, [&](std::size_t task) {
+        body(task * rows_per_task, std::min(count, (task + 1) * rows_per_task));
     });
-    return trees;
 }
 
-/// Puts trees one behind the other and makes their links count through all of them. Frees them as it goes.
-void join(std::vector<Tree>& trees, const Layout& layout, Summary& summary, Owned& owned) {
-    for (const Tree& tree : trees) {
-        summary.nodes += tree.nodes.size() / layout.node_bytes;
-        summary.leaves += tree.leaf_begins.size();
+/// Makes the parts of an index in order, each from those before it.
+class Builder {
+  public:
+    Builder(const BuildOptions& options, std::size_t count, std::uint32_t dimension)
+        : options_(options), owned_(std::make_shared<Owned>()) {
+        Facts& facts = view_.facts;
+        facts.distance = options.distance;
+        facts.dimension = dimension;
+        facts.trees = options.trees;
+        facts.leaf_size = options.leaf_size;
+        facts.seed = options.seed;
+        facts.rows = count;
+        facts.present = options.present.empty() ? count : options.present.size();
+        if (options.distance == Distance::hamming) {
+            facts.width = static_cast<std::uint32_t>(round_up(dimension, code_step));
+        } else {
+            facts.depth = dimension + (options.distance == Distance::dot ? 1 : 0);
+            facts.width = code_width(facts.depth);
+        }
     }
-    if (summary.leaves >= leaf_bit)
-        throw std::length_error("more than 2^31 leaves: use larger leaves or fewer trees");
-    owned.nodes = Buffer(summary.nodes * layout.node_bytes);
-    owned.leaf_begins = Buffer((summary.leaves + 1) * sizeof(std::uint64_t));
-    owned.entries = Buffer(summary.entries() * sizeof(std::uint32_t));
-    owned.roots = Buffer(summary.trees * sizeof(Link));
 
-    Link first_node = 0, first_leaf = 0;
-    std::uint64_t first_entry = 0;
-    for (std::size_t t = 0; t < trees.size(); ++t) {
-        const Tree tree = std::move(trees[t]);
-        const auto shift = [&](Link link) {
-            return link + ((link & leaf_bit) != 0 ? first_leaf : first_node);
+    std::pair<IndexView, std::shared_ptr<const Owned>> build(const Vectors& vectors) {
+        take_rows(vectors);
+        Buffer codes(view_.facts.rows * view_.facts.width);
+        Buffer squares(view_.facts.rows * sizeof(std::int32_t));
+        if (view_.facts.distance == Distance::hamming) {
+            code_bits(codes.as<std::uint8_t>());
+        } else {
+            if (view_.facts.distance == Distance::dot) find_longest();
+            find_projection();
+            code_rows(codes.as<std::uint8_t>(), squares.as<std::int32_t>());
+        }
+        grow_trees({view_.facts, codes.as<std::uint8_t>().data(), squares.as<std::int32_t>().data(), view_.rows});
+        return {view_, owned_};
+    }
+
+  private:
+    const float* row(std::size_t number) const {
+        return reinterpret_cast<const float*>(view_.rows + number * view_.facts.row_bytes());
+    }
+
+    std::uint32_t present(std::size_t number) const {
+        return options_.present.empty() ? static_cast<std::uint32_t>(number) : options_.present[number];
+    }
+
+    void take_rows(const Vectors& vectors) {
+        const Facts& facts = view_.facts;
+        const bool angular = facts.distance == Distance::angular;
+        owned_->rows = Buffer(facts.rows * facts.row_bytes());
+        owned_->inverse_norms = Buffer(angular ? facts.rows * sizeof(float) : 0);
+        const auto norms = owned_->inverse_norms.as<float>();
+        for_pieces(facts.rows, options_.threads, [&](std::size_t first, std::size_t last) {
+            for (std::size_t i = first; i < last; ++i) {
+                std::byte* const to = owned_->rows.data() + i * facts.row_bytes();
+                if (facts.distance == Distance::hamming) {
+                    read_bits(vectors, i, facts.dimension, reinterpret_cast<std::uint64_t*>(to));
+                    continue;
+                }
+                auto* const floats = reinterpret_cast<float*>(to);
+                if (!read_floats(vectors, i, facts.dimension, floats)) {
+                    throw std::invalid_argument("train: row " + std::to_string(i) +
+                                                " holds NaN or infinity; every value must be finite as float32");
+                }
+                if (angular) norms[i] = inverse_norm(floats, facts.dimension);
+            }
+        });
+        view_.rows = owned_->rows.data();
+        view_.inverse_norms = norms.data();
+    }
+
+    void find_longest() {
+        double longest = 0;
+        for (std::size_t i = 0; i < view_.facts.rows; ++i) {
+            longest = std::max(longest, squared_norm(row(i), view_.facts.dimension));
+        }
+        view_.facts.longest = static_cast<float>(std::min(std::sqrt(longest), 3.4e38));
+    }
+
+    Space space() const { return {view_.facts.distance, view_.facts.dimension, view_.facts.longest}; }
+
+    void place(std::size_t number, float* to) const {
+        const bool angular = view_.facts.distance == Distance::angular;
+        space().place_row(row(number), angular ? view_.inverse_norms[number] : 1.0f, to);
+    }
+
+    void find_projection() {
+        Facts& facts = view_.facts;
+        const std::size_t count = std::min<std::size_t>(projection_sample, facts.present);
+        std::vector<float> sample(count * facts.depth);
+        Random random(derive_key(mix(options_.seed), 0));
+        for (std::size_t i = 0; i < count; ++i) {
+            const std::size_t which =
+                count == facts.present ? i : random.below(static_cast<std::uint32_t>(facts.present));
+            place(present(which), sample.data() + i * facts.depth);
+        }
+        Projection& projection = owned_->projection;
+        projection = fit_projection(sample, facts.depth, derive_key(mix(options_.seed), 1), options_.threads);
+        facts.projection_scale = projection.scale;
+        facts.steps_per_unit = projection.steps_per_unit;
+        view_.mean = projection.mean.data();
+        view_.matrix = projection.matrix.data();
+        view_.column_sums = projection.column_sums.data();
+    }
+
+    void code_bits(std::span<std::uint8_t> codes) {
+        const Facts& facts = view_.facts;
+        for_pieces(facts.rows, options_.threads, [&](std::size_t first, std::size_t last) {
+            for (std::size_t i = first; i < last; ++i) {
+                const auto* bits = reinterpret_cast<const std::uint8_t*>(view_.rows + i * facts.row_bytes());
+                std::uint8_t* const code = codes.data() + i * facts.width;
+                for (std::size_t j = 0; j < facts.width; ++j) {
+                    code[j] = (bits[j / 8] >> j % 8 & 1) != 0 ? bit_code : no_bit_code;
+                }
+            }
+        });
+    }
+
+    void code_rows(std::span<std::uint8_t> codes, std::span<std::int32_t> squares) {
+        const Facts& facts = view_.facts;
+        owned_->codes = Buffer(facts.rows * facts.code_bytes());
+        owned_->code_terms = Buffer(facts.rows * sizeof(std::int32_t));
+        const auto terms = owned_->code_terms.as<std::int32_t>();
+        for_pieces(facts.rows, options_.threads, [&](std::size_t first, std::size_t last) {
+            std::vector<float> placed(facts.depth);
+            ProjectionScratch scratch;
+            for (std::size_t i = first; i < last; ++i) {
+                std::uint8_t* const code = codes.data() + i * facts.width;
+                place(i, placed.data());
+                squares[i] = project(view_, placed.data(), scratch, code);
+                terms[i] = squares[i] + pack(code, owned_->codes.as<std::uint8_t>().data() + i * facts.code_bytes());
+            }
+        });
+        view_.codes = owned_->codes.as<std::uint8_t>().data();
+        view_.code_terms = terms.data();
+    }
+
+    /// Writes the 4-bit code of a row. Returns what that makes its squared distances too small by, for queries
+    /// as far from the row as from the mean: <row, error>.
+    std::int32_t pack(const std::uint8_t* code, std::uint8_t* packed) const {
+        std::int32_t correction = 0;
+        const auto shorten = [&](std::uint8_t value) {
+            const std::int32_t rounded = value >> 3;
+            correction += (value - code_middle) * (8 * rounded + 4 - value);
+            return rounded;
         };
-        as<Link>(owned.roots)[t] = shift(tree.root);
-        if (!tree.nodes.empty()) {
-            std::memcpy(owned.nodes.data() + first_node * layout.node_bytes, tree.nodes.data(),
-                        tree.nodes.size());
+        for (std::size_t first = 0; first < view_.facts.width; first += code_step) {
+            for (std::size_t t = 0; t < code_step / 2; ++t) {
+                const std::int32_t low = shorten(code[first + t]);
+                const std::int32_t high = shorten(code[first + code_step / 2 + t]);
+                packed[first / 2 + t] = static_cast<std::uint8_t>(low | high << 4);
+            }
         }
-        const auto nodes = static_cast<Link>(tree.nodes.size() / layout.node_bytes);
-        for (std::size_t i = first_node; i < std::size_t{first_node} + nodes; ++i) {
-            auto& node = *reinterpret_cast<Node*>(owned.nodes.data() + i * layout.node_bytes);
-            node.left = shift(node.left);
-            node.right = shift(node.right);
-        }
-        for (const std::uint64_t begin : tree.leaf_begins) {
-            as<std::uint64_t>(owned.leaf_begins)[first_leaf++] = first_entry + begin;
-        }
-        std::copy(tree.entries.begin(), tree.entries.end(), as<std::uint32_t>(owned.entries) + first_entry);
-        first_node += nodes;
-        first_entry += tree.entries.size();
+        return correction;
     }
-    as<std::uint64_t>(owned.leaf_begins)[summary.leaves] = first_entry;
-}
+
+    void grow_trees(const TreeInput& input) {
+        Facts& facts = view_.facts;
+        std::vector<Tree> trees(facts.trees);
+        parallel_for(facts.trees, options_.threads, [&](std::size_t tree) {
+            std::vector<std::uint32_t> ids(facts.present);
+            for (std::size_t i = 0; i < ids.size(); ++i) ids[i] = present(i);
+            trees[tree] = build_tree(input, ids, derive_key(mix(options_.seed), 2 + tree));
+        });
+        join(trees);
+    }
+
+    /// Puts trees one behind the other and makes their links count through all of them. Frees them as it goes.
+    void join(std::vector<Tree>& trees) {
+        Facts& facts = view_.facts;
+        for (const Tree& tree : trees) {
+            facts.nodes += tree.nodes.size();
+            facts.leaves += tree.leaves.size() / facts.leaf_bytes();
+        }
+        if (facts.leaves >= leaf_bit) {
+            throw std::length_error("more than 2^31 leaves: use larger leaves or fewer trees");
+        }
+        owned_->nodes = Buffer(facts.nodes * sizeof(Node));
+        owned_->normals = Buffer(facts.nodes * facts.width);
+        owned_->leaves = Buffer(facts.leaves * facts.leaf_bytes());
+        owned_->roots = Buffer(facts.trees * sizeof(Link));
+        const auto nodes = owned_->nodes.as<Node>();
+        Link first_node = 0, first_leaf = 0;
+        for (std::size_t t = 0; t < trees.size(); ++t) {
+            const Tree tree = std::move(trees[t]);
+            const auto shift = [&](Link link) {
+                return link + ((link & leaf_bit) != 0 ? first_leaf : first_node);
+            };
+            owned_->roots.as<Link>()[t] = shift(tree.root);
+            for (std::size_t i = 0; i < tree.nodes.size(); ++i) {
+                const Node& node = tree.nodes[i];
+                nodes[first_node + i] = {node.offset, node.scale, shift(node.left), shift(node.right)};
+            }
+            std::copy(tree.normals.begin(), tree.normals.end(),
+                      owned_->normals.as<std::int8_t>().data() + std::size_t{first_node} * facts.width);
+            std::copy(tree.leaves.begin(), tree.leaves.end(),
+                      owned_->leaves.data() + std::size_t{first_leaf} * facts.leaf_bytes());
+            first_node += static_cast<Link>(tree.nodes.size());
+            first_leaf += static_cast<Link>(tree.leaves.size() / facts.leaf_bytes());
+        }
+        view_.nodes = nodes.data();
+        view_.normals = owned_->normals.as<std::int8_t>().data();
+        view_.leaves = owned_->leaves.data();
+        view_.roots = owned_->roots.as<Link>().data();
+    }
+
+    const BuildOptions& options_;
+    std::shared_ptr<Owned> owned_;
+    IndexView view_{};
+};
 
 }  // namespace
 
-Forest Forest::build(Vectors vectors, std::size_t count, std::uint32_t dimension,
+Forest Forest::build(const Vectors& vectors, std::size_t count, std::uint32_t dimension,
                      const BuildOptions& options) {
-    const auto require = [](bool holds, const char* what) {
-        if (!holds) throw std::invalid_argument(what);
-    };
     require(count >= 1 && count < leaf_bit, "train: an index needs 1 to 2^31 - 1 rows");
     require(dimension >= 1 && dimension <= max_dimension, "train: rows have 1 to 65535 dimensions");
     require(options.trees >= 1, "n_trees: at least 1");
-    require(options.leaf_size >= 1, "leaf_size: at least 1");
-    check_kind(vectors, options.distance, count * dimension);
-
-    IndexView view{};
-    view.summary = {options.distance,
-                    dimension,
-                    options.trees,
-                    options.leaf_size,
-                    options.split,
-                    options.seed,
-                    count,
-                    0,
-                    0};
-    view.layout = layout_of(options.distance, dimension);
-    const auto owned = std::make_shared<Owned>();
-    owned->rows = prepare_rows(options.distance, dimension, vectors, count, options.threads);
-    auto trees = with_policy(options.distance, [&]<class Policy>() {
-        return grow_trees<Policy>(owned->rows, view.layout, static_cast<std::uint32_t>(count), options);
-    });
-    join(trees, view.layout, view.summary, *owned);
-    view.rows = owned->rows.data();
-    view.nodes = owned->nodes.data();
-    view.leaf_begins = as<std::uint64_t>(owned->leaf_begins);
-    view.entries = as<std::uint32_t>(owned->entries);
-    view.roots = as<Link>(owned->roots);
-    return Forest(view, owned);
+    require(options.leaf_size >= 1 && options.leaf_size < leaf_bit, "leaf_size: 1 to 2^31 - 1");
+    require(options.present.empty() || options.present.back() < count, "present: no such row");
+    check_vectors(vectors, count, dimension, options.distance);
+    auto [view, owner] = Builder(options, count, dimension).build(vectors);
+    return Forest(view, owner);
 }
 
-Forest Forest::open(const std::string& path) {
-    OpenedIndex opened = open_index(path);
+Forest Forest::open(const std::string& path, OpenMode mode) {
+    OpenedIndex opened = open_index(path, mode);
     return Forest(opened.view, std::move(opened.file));
 }
 
@@ -131,35 +270,57 @@ void Forest::save(const std::string& path) const {
     save_index(view_, path);
 }
 
-void Forest::query(Vectors vectors, std::size_t count, std::size_t k, std::uint64_t search_k,
+std::uint64_t Forest::size_bytes() const {
+    return index_file_bytes(view_);
+}
+
+Effort Forest::default_effort(std::size_t k) const {
+    const Facts& facts = view_.facts;
+    return {facts.search_k != 0 ? facts.search_k : facts.trees * std::max<std::uint64_t>(k, facts.leaf_size),
+            facts.rerank != 0 ? facts.rerank : 3 * k + 30};
+}
+
+void Forest::set_default_effort(const Effort& effort) {
+    view_.facts.search_k = effort.search_k;
+    view_.facts.rerank = static_cast<std::uint32_t>(effort.rerank);
+}
+
+void Forest::vector(std::uint64_t row, float* to) const {
+    const Facts& facts = view_.facts;
+    if (row >= facts.rows) throw std::out_of_range("no such row");
+    const std::byte* const from = view_.rows + row * facts.row_bytes();
+    if (facts.distance != Distance::hamming) {
+        std::memcpy(to, from, facts.dimension * sizeof(float));
+        return;
+    }
+    const auto* bits = reinterpret_cast<const std::uint8_t*>(from);
+    for (std::uint32_t i = 0; i < facts.dimension; ++i) to[i] = static_cast<float>(bits[i / 8] >> i % 8 & 1);
+}
+
+void Forest::query(const Vectors& vectors, std::size_t count, std::size_t k, const Effort& effort,
                    unsigned threads, std::int32_t* ids, float* distances) const {
-    const Summary& summary = view_.summary;
-    check_kind(vectors, summary.distance, count * summary.dimension);
+    const Facts& facts = view_.facts;
+    check_vectors(vectors, count, facts.dimension, facts.distance);
     constexpr std::size_t queries_per_task = 16;
-    with_policy(summary.distance, [&]<class Policy>() {
-        using Element = typename Policy::Element;
-        using Given = std::conditional_t<std::is_same_v<Element, float>, float, std::uint8_t>;
-        const Given* given = std::get<std::span<const Given>>(vectors).data();
-        const auto some = [&](std::size_t task) {
-            const ScratchPool::Lease lease(*pool_, summary.rows, view_.layout.row_bytes);
-            Scratch& scratch = *lease;
-            const std::size_t last = std::min(count, (task + 1) * queries_per_task);
-            for (std::size_t i = task * queries_per_task; i < last; ++i) {
-                if (!prepare_row(Policy::id, given + i * summary.dimension, summary.dimension,
-                                 reinterpret_cast<Element*>(scratch.query.data()))) {
-                    throw std::invalid_argument(
-                        "vectors: row " + std::to_string(i) +
-                        " holds NaN or infinity; every value must be finite as float32");
-                }
-                Search<Policy>(view_, scratch).run(k, search_k, ids + i * k, distances + i * k);
+    const auto some = [&](std::size_t task) {
+        const ScratchPool::Lease lease(*pool_, facts);
+        Scratch& scratch = *lease;
+        const std::size_t last = std::min(count, (task + 1) * queries_per_task);
+        for (std::size_t i = task * queries_per_task; i < last; ++i) {
+            if (facts.distance == Distance::hamming) {
+                read_bits(vectors, i, facts.dimension, scratch.query_bits.data());
+            } else if (!read_floats(vectors, i, facts.dimension, scratch.query.data())) {
+                throw std::invalid_argument("vectors: row " + std::to_string(i) +
+                                            " holds NaN or infinity; every value must be finite as float32");
             }
-        };
-        if (count == 1) {
-            some(0);
-        } else {
-            parallel_for((count + queries_per_task - 1) / queries_per_task, threads, some);
+            Search(view_, scratch).run(k, effort, ids + i * k, distances + i * k);
         }
-    });
+    };
+    if (count == 1) {
+        some(0);
+    } else {
+        parallel_for((count + queries_per_task - 1) / queries_per_task, threads, some);
+    }
 }
 
 }  // namespace ann_bench

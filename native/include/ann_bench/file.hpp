@@ -1,8 +1,8 @@
 #pragma once
-// The forest as a file: what its sections and facts are. README.md describes the format.
+// A forest as one file of sections. README.md describes the format.
 
-#include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 
 #include "ann_bench/index.hpp"
@@ -10,20 +10,21 @@
 
 namespace ann_bench {
 
-/// Bytes of the file that holds such an index. Throws DamagedIndex if a number is out of range or the sizes
-/// overflow.
-std::uint64_t file_bytes(const Summary& summary);
+/// Bytes of the file that holds the index.
+std::uint64_t index_file_bytes(const IndexView& index);
 
-/// Writes the index whole or not at all, see SectionWriter. Throws std::system_error.
+/// Writes the index to `path`, whole or not at all: see SectionWriter.
 void save_index(const IndexView& index, const std::string& path);
 
-/// An index in a file.
+/// An index that lies in a file.
 struct OpenedIndex {
     IndexView view;
     std::shared_ptr<const SectionFile> file;
 };
 
-/// Opens what `save_index` wrote, see SectionFile::open. The time does not depend on the file's size.
-OpenedIndex open_index(const std::string& path, OpenMode mode = OpenMode::mmap);
+/// Opens the file: see SectionFile::open. Besides its header page it reads nothing.
+///
+/// Throws DamagedIndex too if the file holds no forest, or sections that do not fit its facts.
+OpenedIndex open_index(const std::string& path, OpenMode mode);
 
 }  // namespace ann_bench

@@ -3,20 +3,25 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
+#include <vector>
 
 #include "ann_bench/index.hpp"
 #include "ann_bench/search.hpp"
+#include "ann_bench/section_file.hpp"
+#include "ann_bench/vectors.hpp"
 
 namespace ann_bench {
 
 struct BuildOptions {
     Distance distance = Distance::euclidean;
     std::uint32_t trees = 1;
-    std::uint32_t leaf_size = 1;
-    SplitScheme split = SplitScheme::two_means;
+    std::uint32_t leaf_size = 64;
     std::uint64_t seed = 0;
     unsigned threads = 1;
+    /// The rows that can be found, rising; all of them if empty. Others are kept and never found.
+    std::span<const std::uint32_t> present{};
 };
 
 /// A forest of trees over rows that do not change. All members may be called from several threads at once.
@@ -26,12 +31,12 @@ class Forest {
     ///
     /// The result depends on the vectors and the options without `threads`, to the last byte.
     /// Throws std::invalid_argument if a size is out of range, a value is not finite, or the vectors are
-    /// bytes where the distance needs floats.
-    static Forest build(Vectors vectors, std::size_t count, std::uint32_t dimension,
+    /// bits where the distance needs numbers.
+    static Forest build(const Vectors& vectors, std::size_t count, std::uint32_t dimension,
                         const BuildOptions& options);
 
     /// See open_index.
-    static Forest open(const std::string& path);
+    static Forest open(const std::string& path, OpenMode mode = OpenMode::mmap);
 
     /// See save_index.
     void save(const std::string& path) const;
@@ -39,13 +44,25 @@ class Forest {
     /// Finds the `k` nearest of the rows that a search sees, for each of `count` vectors.
     ///
     /// `ids` and `distances` have room for count x k values; see Search::run for the order, the padding and
-    /// `search_k`. Throws std::invalid_argument if a value is not finite, DamagedIndex.
-    void query(Vectors vectors, std::size_t count, std::size_t k, std::uint64_t search_k, unsigned threads,
-               std::int32_t* ids, float* distances) const;
+    /// the effort. Throws std::invalid_argument if a value is not finite, DamagedIndex.
+    void query(const Vectors& vectors, std::size_t count, std::size_t k, const Effort& effort,
+               unsigned threads, std::int32_t* ids, float* distances) const;
 
-    const Summary& summary() const { return view_.summary; }
+    /// What a search for `k` neighbours does unless told otherwise.
+    Effort default_effort(std::size_t k) const;
 
-    /// Distances that the queries so far computed; hyperplanes are not counted.
+    /// Changes that; `save` keeps it.
+    void set_default_effort(const Effort& effort);
+
+    /// Writes a row as it was given (hamming: 0 and 1) to `to`. Throws std::out_of_range.
+    void vector(std::uint64_t row, float* to) const;
+
+    const Facts& facts() const { return view_.facts; }
+
+    /// Bytes of the saved file.
+    std::uint64_t size_bytes() const;
+
+    /// Leaf entries that the queries so far estimated the distance of.
     std::uint64_t distance_computations() const { return pool_->distance_computations(); }
 
   private:

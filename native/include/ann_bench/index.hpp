@@ -1,70 +1,89 @@
 #pragma once
-// What an index consists of, wherever its bytes lie: in memory or in a mapped file.
+// What a forest consists of, wherever its bytes lie: in memory or in a mapped file.
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
-#include <string>
-#include <string_view>
 
+#include "ann_bench/buffer.hpp"
 #include "ann_bench/damaged_index.hpp"
-#include "ann_bench/rows.hpp"
+#include "ann_bench/distance.hpp"
+#include "ann_bench/kernels.hpp"
 
 namespace ann_bench {
-
-/// How a split's two points are found. The numbers are part of the file format.
-enum class SplitScheme : std::uint32_t { two_means = 0, two_points = 1 };
-
-inline constexpr std::array<std::string_view, 2> split_names = {"two_means", "two_points"};
 
 /// Where a branch leads: to a node or, with the top bit set, to a leaf.
 using Link = std::uint32_t;
 inline constexpr Link leaf_bit = 0x8000'0000u;
 
-/// A split. Behind it lies the normal (width floats), or the two points (2 x width words) for hamming.
-/// `offset + scale * projection` is the margin; where it is positive, the right child is the near one.
+/// Unsigned codes are 64 more than the signed ones.
+inline constexpr std::int32_t code_middle = 64;
+
+/// The codes of bits.
+inline constexpr std::uint8_t bit_code = 96, no_bit_code = 32;
+
+/// A split. Its normal stands beside it, among the normals. `offset + scale * dot` is the distance to the
+/// plane, in steps; where it is positive, the right child is the near one.
 struct Node {
     float offset;
     float scale;
-    Link left;
+    Link left;   ///< larger than the node's own number, if it is a node
     Link right;
 };
 static_assert(sizeof(Node) == 16);
 
-/// The numbers that tell the size of everything; what the file's header holds.
-struct Summary {
+/// The beginning of a leaf. Behind it come its centre (a signed code for each dimension), and its blocks of
+/// sketches.
+struct LeafHead {
+    /// With q a query's code: |q - centre|^2 = |q|^2 + `constant` - 2 dot(unsigned code of q, centre).
+    std::int32_t constant;
+    std::uint32_t entries;
+    std::uint32_t reserved[14];
+};
+static_assert(sizeof(LeafHead) == cache_line);
+
+/// The numbers that tell the size of everything; they stand in the file's header as they are.
+struct Facts {
     Distance distance;
     std::uint32_t dimension;
     std::uint32_t trees;
-    std::uint32_t leaf_size;
-    SplitScheme split;
+    std::uint32_t leaf_size;  ///< entries of a leaf at most
+    std::uint32_t width;      ///< dimensions of codes
+    std::uint32_t depth;      ///< dimensions that the projection takes; 0 for hamming, which has none
     std::uint64_t seed;
     std::uint64_t rows;
+    std::uint64_t present;  ///< rows that the trees hold
     std::uint64_t nodes;
     std::uint64_t leaves;
+    float projection_scale;  ///< what a sum of the projection stands for, in steps
+    float steps_per_unit;    ///< steps of a code in a distance of 1
+    float longest;           ///< for dot: the length of the longest row; queries are brought to it
+    std::uint32_t rerank;    ///< what searches do unless told otherwise; 0: a rule
+    std::uint64_t search_k;  ///< the same
 
-    /// Every tree holds every row once.
-    std::uint64_t entries() const { return trees * rows; }
-};
-
-/// The parts of an index. Does not own them; a node's number is larger than its parent's.
-struct IndexView {
-    Summary summary;
-    Layout layout;
-    const std::byte* rows;             ///< summary.rows x layout.row_bytes
-    const std::byte* nodes;            ///< summary.nodes x layout.node_bytes
-    const std::uint64_t* leaf_begins;  ///< summary.leaves + 1: where a leaf's entries begin
-    const std::uint32_t* entries;      ///< summary.entries() row numbers
-    const Link* roots;                 ///< summary.trees
-
-    const Node& node(Link number) const {
-        return *reinterpret_cast<const Node*>(nodes + number * layout.node_bytes);
+    std::size_t row_bytes() const {
+        return distance == Distance::hamming ? (dimension + 63) / 64 * 8 : round_up(dimension, 4) * 4;
     }
+    std::size_t code_bytes() const { return distance == Distance::hamming ? 0 : width / 2; }
+    std::size_t leaf_blocks() const { return (leaf_size + block_entries - 1) / block_entries; }
+    std::size_t leaf_bytes() const { return sizeof(LeafHead) + width + leaf_blocks() * block_bytes(width); }
+    std::size_t matrix_bytes() const { return round_up(depth, 4) * width; }
 };
+static_assert(sizeof(Facts) == 88);
 
-template <class Element>
-const Element* payload(const Node& node) {
-    return reinterpret_cast<const Element*>(&node + 1);
-}
+/// The parts of an index. Does not own them.
+struct IndexView {
+    Facts facts;
+    const std::byte* rows;                ///< floats as given, or packed bits; facts.row_bytes() apart
+    const float* inverse_norms;           ///< angular: 1 / |row|, 0 for a zero row
+    const std::uint8_t* codes;            ///< 4 bits a dimension
+    const std::int32_t* code_terms;       ///< what a row adds to its estimated distance
+    const float* mean;                    ///< what the projection takes off, `depth` numbers
+    const std::int8_t* matrix;            ///< the projection, as Kernels::project takes it
+    const std::int32_t* column_sums;      ///< of the matrix, times 64: what unsigned inputs add
+    const Node* nodes;
+    const std::int8_t* normals;           ///< `width` for each node
+    const std::byte* leaves;              ///< facts.leaf_bytes() apart
+    const Link* roots;                    ///< one for each tree
+};
 
 }  // namespace ann_bench

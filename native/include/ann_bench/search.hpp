@@ -1,25 +1,73 @@
 #pragma once
-// The search: one queue over all trees, then exact distances.
+// The search: one order over the branches of all trees, then ever better estimates of ever fewer distances.
 
-#include <algorithm>
-#include <limits>
+#include <cstdint>
 #include <memory>
 #include <mutex>
 #include <vector>
 
-#include "ann_bench/split.hpp"
+#include "ann_bench/projection.hpp"
 
 namespace ann_bench {
 
+/// Branches by the number that tells how far they are, nearest first; with buckets in place of an order among
+/// those that are about equally far. Pushing and taking cost the same however many there are.
+class BranchQueue {
+  public:
+    struct Branch {
+        Link link;
+        float distance;
+    };
+
+    BranchQueue() : first_(buckets, none) {}
+
+    void clear();
+    void push(Branch branch);
+    /// Takes the `count` nearest branches. Returns how many there were.
+    std::size_t pop(Branch* to, std::size_t count);
+
+  private:
+    static constexpr std::uint32_t none = ~std::uint32_t{0};
+    static constexpr std::size_t buckets = 2048;
+    static constexpr float buckets_per_step = 4.0f;
+
+    struct Item {
+        Branch branch;
+        std::uint32_t next;
+    };
+
+    std::vector<std::uint32_t> first_;
+    std::vector<Item> items_;
+    std::size_t lowest_ = 0;
+    std::size_t highest_ = 0;  ///< used since the last `clear`
+};
+
+/// Counts values that come one by one, and knows a bound that about `wanted` of them are below.
+class Threshold {
+  public:
+    Threshold() : counts_(buckets) {}
+
+    void start(std::size_t wanted);
+    void add(float value);
+    /// Above the `wanted` smallest values, infinite until there are so many; never rises.
+    float limit() const { return limit_; }
+
+  private:
+    static constexpr std::uint32_t buckets = 4096;
+
+    std::vector<std::uint32_t> counts_;
+    std::size_t wanted_ = 0;
+    std::size_t below_ = 0;     ///< values in the buckets up to `last_`
+    std::uint32_t last_ = 0;
+    std::uint32_t lowest_ = 0, highest_ = 0;  ///< buckets in use
+    float limit_ = 0;
+};
+
 /// What one search needs and the next can use again. One thread at a time.
 struct Scratch {
-    struct Branch {
-        float priority;  ///< the smallest margin on the way here: +inf at a root, negative behind a plane
-        Link link;
-        Link parent;  ///< the node that led here, for the check of `link`
-        bool operator<(const Branch& other) const {
-            return priority != other.priority ? priority < other.priority : link > other.link;
-        }
+    struct Candidate {
+        float estimate;
+        std::uint32_t id;
     };
     struct Answer {
         float distance;
@@ -29,13 +77,20 @@ struct Scratch {
         }
     };
 
-    Scratch(std::size_t rows, std::size_t row_bytes) : query(row_bytes), seen((rows + 63) / 64) {}
+    explicit Scratch(const Facts& facts);
 
-    Buffer query;                           ///< the padded query
-    std::vector<std::uint64_t> seen;        ///< a bit per row, zero between searches
-    std::vector<Branch> queue;              ///< a heap
-    std::vector<std::uint32_t> candidates;  ///< rows found, each once
-    std::vector<Answer> best;               ///< a heap with the worst on top
+    std::vector<float> query, placed;
+    std::vector<std::uint64_t> query_bits;
+    ProjectionScratch projection;
+    Buffer code, signed_code, tables, laid_out_tables;
+    BranchQueue queue;
+    std::vector<std::uint64_t> seen;  ///< a bit per row, zero between searches
+    Threshold threshold;
+    std::vector<Candidate> candidates;
+    std::vector<std::uint32_t> passing_ids, ids;
+    std::vector<float> passing_estimates;
+    std::vector<std::int32_t> scores;
+    std::vector<Answer> answers;
     std::uint64_t distance_computations = 0;
 };
 
@@ -45,7 +100,7 @@ class ScratchPool {
     /// Lends a Scratch for its lifetime. One that an exception interrupts is thrown away, as it is not clean.
     class Lease {
       public:
-        Lease(ScratchPool& pool, std::size_t rows, std::size_t row_bytes);
+        Lease(ScratchPool& pool, const Facts& facts);
         ~Lease();
         Lease(const Lease&) = delete;
         Lease& operator=(const Lease&) = delete;
@@ -65,161 +120,49 @@ class ScratchPool {
     std::uint64_t distance_computations_ = 0;
 };
 
-/// Searches an index for the query in a Scratch.
+/// How much a search looks at.
+struct Effort {
+    std::uint64_t search_k;  ///< leaf entries
+    std::size_t rerank;      ///< rows whose exact distance is computed, at least k
+};
+
+/// Searches an index for the query in a Scratch (`query`, or `query_bits`).
 ///
 /// Everything read from the index is checked where it is used: a damaged file gives wrong answers or
 /// DamagedIndex, but no access outside of it, and no search without end (links lead to higher numbers, and a
 /// search that takes more steps than there are nodes and leaves is stopped).
-template <class Policy>
 class Search {
   public:
-    using Element = typename Policy::Element;
+    Search(const IndexView& index, Scratch& scratch) : index_(index), facts_(index.facts), scratch_(scratch) {}
 
-    Search(const IndexView& index, Scratch& scratch)
-        : index_(index),
-          scratch_(scratch),
-          rows_{index.rows, index.layout.row_bytes, index.layout.width},
-          query_(reinterpret_cast<const Element*>(scratch.query.data())) {}
-
-    /// Writes the `k` nearest of the rows found, ties by id; -1 and +inf where the index has fewer than k
-    /// rows.
-    ///
-    /// Leaves are read in order of their margin until `search_k` entries, duplicates included, and at least k
-    /// different rows have been seen, or all.
-    void run(std::size_t k, std::uint64_t search_k, std::int32_t* ids, float* distances) {
-        collect(k, search_k);
-        rank(k);
-        write(k, ids, distances);
-    }
+    /// Writes the `k` nearest of the rows found, ties by id; -1 and +inf where the index has fewer rows.
+    void run(std::size_t k, const Effort& effort, std::int32_t* ids, float* distances);
 
   private:
-    static constexpr std::size_t prefetch_ahead = 8;
-    static constexpr std::size_t prefetch_bytes = 8 * cache_line;
+    void prepare();
+    void collect(std::uint64_t search_k, std::size_t least);
+    Link descend(BranchQueue::Branch& branch);
+    void scan(Link leaf);
+    void admit(std::uint32_t id, float estimate);
+    void narrow(std::size_t rerank);
+    void rank(std::size_t rerank);
+    float exact(std::uint32_t id) const;
+    void write(std::size_t k, std::int32_t* ids, float* distances);
 
-    [[noreturn]] static void damaged(const char* what) {
-        throw DamagedIndex(std::string("index damaged: ") + what);
+    void check_link(Link link, Link parent) const;
+    void prefetch(Link link) const;
+    const std::byte* leaf(Link link) const {
+        return index_.leaves + std::size_t{link & ~leaf_bit} * leaf_bytes_;
     }
-
-    /// Annoy's order: the branch with the largest minimum margin next. A near child whose priority is still
-    /// the largest is followed at once, which is what the queue would do with it.
-    void collect(std::size_t k, std::uint64_t search_k) {
-        const Summary& summary = index_.summary;
-        auto& queue = scratch_.queue;
-        scratch_.candidates.clear();
-        queue.clear();
-        for (std::uint32_t tree = 0; tree < summary.trees; ++tree) {
-            queue.push_back({std::numeric_limits<float>::infinity(), index_.roots[tree], no_parent});
-        }
-        std::make_heap(queue.begin(), queue.end());
-        const std::size_t wanted = std::min<std::uint64_t>(k, summary.rows);
-        std::uint64_t entries = 0;
-        steps_left_ = summary.nodes + summary.leaves;
-        while (!queue.empty() && (entries < search_k || scratch_.candidates.size() < wanted)) {
-            std::pop_heap(queue.begin(), queue.end());
-            const Scratch::Branch branch = queue.back();
-            queue.pop_back();
-            entries += descend(branch);
-        }
-        for (const std::uint32_t id : scratch_.candidates) scratch_.seen[id / 64] = 0;
-    }
-
-    /// Follows a branch while it is the best; returns the entries of the leaf it reached, 0 if it was put
-    /// back.
-    std::uint64_t descend(Scratch::Branch branch) {
-        auto& queue = scratch_.queue;
-        for (;;) {
-            if (steps_left_-- == 0) damaged("a search would not end");
-            if ((branch.link & leaf_bit) != 0) return take_leaf(branch.link & ~leaf_bit);
-            if (branch.link >= index_.summary.nodes) damaged("a link leads past the last node");
-            if (branch.parent != no_parent && branch.link <= branch.parent) damaged("a link leads back");
-            const Node& node = index_.node(branch.link);
-            const float margin = SplitOf<Policy>::margin(node, query_, rows_.width);
-            const bool right = margin > 0;
-            // std::min(a, b) is a if b is NaN: priorities stay numbers whatever the file holds.
-            const float far = std::min(branch.priority, -std::abs(margin));
-            const float near = std::min(branch.priority, std::abs(margin));
-            queue.push_back({far, right ? node.left : node.right, branch.link});
-            std::push_heap(queue.begin(), queue.end());
-            branch = {near, right ? node.right : node.left, branch.link};
-            if (near < queue.front().priority) {
-                queue.push_back(branch);
-                std::push_heap(queue.begin(), queue.end());
-                return 0;
-            }
-        }
-    }
-
-    std::uint64_t take_leaf(Link leaf) {
-        if (leaf >= index_.summary.leaves) damaged("a link leads past the last leaf");
-        const std::uint64_t begin = index_.leaf_begins[leaf];
-        const std::uint64_t end = index_.leaf_begins[leaf + 1];
-        if (begin > end || end > index_.summary.entries()) damaged("a leaf lies outside the entries");
-        for (std::uint64_t i = begin; i < end; ++i) {
-            const std::uint32_t id = index_.entries[i];
-            if (id >= index_.summary.rows) damaged("an entry names no row");
-            std::uint64_t& word = scratch_.seen[id / 64];
-            const std::uint64_t bit = std::uint64_t{1} << (id % 64);
-            if ((word & bit) == 0) {
-                word |= bit;
-                scratch_.candidates.push_back(id);
-            }
-        }
-        return end - begin;
-    }
-
-    void rank(std::size_t k) {
-        const auto& candidates = scratch_.candidates;
-        auto& best = scratch_.best;
-        best.clear();
-        for (std::size_t i = 0; i < candidates.size(); ++i) {
-            if (i + prefetch_ahead < candidates.size()) prefetch(candidates[i + prefetch_ahead]);
-            const std::uint32_t id = candidates[i];
-            Scratch::Answer answer{Policy::rank(query_, rows_[id], rows_.width), id};
-            // Overflow, or a damaged row, can make this NaN, which no order could place.
-            if (std::isnan(answer.distance)) answer.distance = std::numeric_limits<float>::infinity();
-            if (best.size() < k) {
-                best.push_back(answer);
-                std::push_heap(best.begin(), best.end());
-            } else if (answer < best.front()) {
-                std::pop_heap(best.begin(), best.end());
-                best.back() = answer;
-                std::push_heap(best.begin(), best.end());
-            }
-        }
-        scratch_.distance_computations += candidates.size();
-    }
-
-    /// Candidates lie anywhere: without this each would cost a full trip to memory.
-    void prefetch(std::uint32_t id) const {
-        const auto* row = reinterpret_cast<const std::byte*>(rows_[id]);
-        const std::size_t bytes = std::min(prefetch_bytes, rows_.row_bytes);
-        for (std::size_t at = 0; at < bytes; at += cache_line) __builtin_prefetch(row + at);
-    }
-
-    /// Sorts by the distance returned rather than by rank: two ranks may round to one distance, and then the
-    /// smaller id comes first.
-    void write(std::size_t k, std::int32_t* ids, float* distances) {
-        auto& best = scratch_.best;
-        for (auto& answer : best) {
-            answer.distance = Policy::value(answer.distance, index_.summary.dimension);
-        }
-        std::sort(best.begin(), best.end());
-        for (std::size_t i = 0; i < best.size(); ++i) {
-            ids[i] = static_cast<std::int32_t>(best[i].id);
-            distances[i] = best[i].distance;
-        }
-        for (std::size_t i = best.size(); i < k; ++i) {
-            ids[i] = -1;
-            distances[i] = std::numeric_limits<float>::infinity();
-        }
-    }
-
-    static constexpr Link no_parent = ~Link{0};
 
     const IndexView& index_;
+    const Facts& facts_;
     Scratch& scratch_;
-    RowsView<Element> rows_;
-    const Element* query_;
+    const Kernels& kernel_ = kernels();
+    std::size_t leaf_bytes_ = facts_.leaf_bytes();
+    std::int32_t squared_query_ = 0;
+    std::int32_t offset_ = 0;
+    std::uint64_t entries_ = 0;
     std::uint64_t steps_left_ = 0;
 };
 

@@ -1,0 +1,44 @@
+#pragma once
+// Memory that starts on a cache line.
+
+#include <cstddef>
+#include <memory>
+#include <new>
+#include <span>
+
+namespace ann_bench {
+
+inline constexpr std::size_t cache_line = 64;
+
+constexpr std::size_t round_up(std::size_t value, std::size_t multiple) {
+    return (value + multiple - 1) / multiple * multiple;
+}
+
+/// A block of zeroed bytes that starts on a cache line.
+class Buffer {
+  public:
+    Buffer() = default;
+    explicit Buffer(std::size_t bytes);
+
+    std::byte* data() { return bytes_.get(); }
+    const std::byte* data() const { return bytes_.get(); }
+    std::size_t size() const { return size_; }
+
+    template <class T>
+    std::span<T> as() {
+        return {reinterpret_cast<T*>(data()), size() / sizeof(T)};
+    }
+    template <class T>
+    std::span<const T> as() const {
+        return {reinterpret_cast<const T*>(data()), size() / sizeof(T)};
+    }
+
+  private:
+    struct Free {
+        void operator()(std::byte* p) const { ::operator delete[](p, std::align_val_t{cache_line}); }
+    };
+    std::unique_ptr<std::byte[], Free> bytes_;
+    std::size_t size_ = 0;
+};
+
+}  // namespace ann_bench

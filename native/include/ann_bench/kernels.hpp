@@ -1,0 +1,118 @@
+#pragma once
+// The inner loops, written once for each instruction set and chosen when the program starts.
+//
+// All instruction sets compute the same: integers are exact, floats are added in one fixed order over `lanes`
+// lanes without contraction. So an index, and an answer, do not depend on the machine.
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+namespace ann_bench {
+
+enum class Isa { portable, avx2, avx512 };
+
+/// Codes hold this many dimensions, or a multiple of it.
+inline constexpr std::size_t code_step = 64;
+
+/// Entries of a block of sketches.
+inline constexpr std::size_t block_entries = 32;
+
+/// Bytes of a block of sketches: row numbers (u32), terms and factors (bfloat16 each), then a bit for every
+/// dimension and entry, byte b of entry e at b * 32 + block_lane(e).
+constexpr std::size_t block_bytes(std::size_t width) {
+    return block_entries * (sizeof(std::uint32_t) + 2 * sizeof(std::uint16_t)) + block_entries / 8 * width;
+}
+constexpr std::size_t block_terms = block_entries * sizeof(std::uint32_t);
+constexpr std::size_t block_factors = block_terms + block_entries * sizeof(std::uint16_t);
+constexpr std::size_t block_bits = block_factors + block_entries * sizeof(std::uint16_t);
+
+/// Even bytes of a row of bits are the first 16 entries, odd ones the rest: sums of bytes then widen to 16
+/// bits with a mask and a shift.
+constexpr std::size_t block_lane(std::size_t entry) {
+    return entry < block_entries / 2 ? 2 * entry : 2 * (entry - block_entries / 2) + 1;
+}
+
+/// Bytes that `Kernels::lay_out_tables` writes for `width` dimensions.
+constexpr std::size_t table_bytes(std::size_t width) {
+    return width / 4 * 32;
+}
+
+/// How a row of codes differs from a centre.
+struct Residual {
+    std::int32_t l1;            ///< sum of |difference|
+    std::int32_t squared_l2;    ///< sum of its squares
+    std::int32_t centre_signs;  ///< sum of (centre - 64) with the sign of the difference
+};
+
+/// `width` is a multiple of code_step everywhere. Unsigned codes are 0..127, signed ones -127..127; that is
+/// what AVX2 can multiply without saturation.
+struct Kernels {
+    Isa isa;
+
+    std::int32_t (*dot)(const std::uint8_t* a, const std::int8_t* b, std::size_t width);
+
+    /// out[i] = dot(rows + ids[i] * width, b) for i < count.
+    void (*dots)(const std::uint8_t* rows, const std::uint32_t* ids, std::size_t count, const std::int8_t* b,
+                 std::size_t width, std::int32_t* out);
+
+    /// sums[j] += rows[ids[i] * width + j] for i < count.
+    void (*add_rows)(const std::uint8_t* rows, const std::uint32_t* ids, std::size_t count, std::size_t width,
+                     std::uint32_t* sums);
+
+    /// How many of the values are smaller than `limit`.
+    std::size_t (*count_below)(const std::int32_t* values, std::size_t count, std::int32_t limit);
+
+    /// out[w] = sum over j < depth of values[j] * matrix[j / 4][w][j % 4]; depth is a multiple of 4.
+    void (*project)(const std::uint8_t* values, std::size_t depth, const std::int8_t* matrix,
+                    std::size_t width, std::int32_t* out);
+
+    /// Bit j of `bits` tells whether row[j] >= centre[j].
+    Residual (*residual)(const std::uint8_t* row, const std::uint8_t* centre, std::size_t width,
+                         std::uint8_t* bits);
+
+    /// Prepares `width` / 4 tables of 16 bytes, each at most 127, for `scan`.
+    void (*lay_out_tables)(const std::uint8_t* tables, std::size_t width, std::uint8_t* out);
+
+    /// Writes the row numbers and estimates of the entries whose estimate is below `limit`, in the order of
+    /// the entries, and returns how many those are. An entry's estimate is
+    ///   base + (term - factor * (sum of its tables' values - offset)).
+    /// `ids` and `estimates` have room for all entries of the blocks.
+    std::size_t (*scan)(const std::byte* blocks, std::size_t count, const std::uint8_t* tables,
+                        std::size_t width, std::int32_t offset, float base, float limit, std::uint32_t* ids,
+                        float* estimates);
+
+    /// out[i] = dot of the 4-bit code of row ids[i] with `query`. Codes have width / 2 bytes; byte t < 32 of
+    /// each 32 holds dimension t of its 64 in the low half, and 32 + t in the high half.
+    void (*score)(const std::uint8_t* codes, const std::uint32_t* ids, std::size_t count,
+                  const std::int8_t* query, std::size_t width, std::int32_t* out);
+
+    // Over floats of any number, at any address.
+    float (*dot_f32)(const float* a, const float* b, std::size_t count);
+    float (*squared_l2_f32)(const float* a, const float* b, std::size_t count);
+    /// Of a and scale * b.
+    float (*scaled_squared_l2_f32)(const float* a, const float* b, float scale, std::size_t count);
+    float (*l1_f32)(const float* a, const float* b, std::size_t count);
+    /// out[i] += a * b[i].
+    void (*add_scaled_f32)(float* out, const float* b, float a, std::size_t count);
+};
+
+/// The fastest kernels that this processor runs, or those that the environment variable ANN_BENCH_ISA names
+/// (portable, avx2 or avx512). Throws std::runtime_error if it names something else, or more than the
+/// processor has.
+const Kernels& kernels();
+
+/// What this build and this processor can run, portable first.
+std::span<const Kernels* const> available_kernels();
+
+const char* name_of(Isa isa);
+
+namespace detail {
+extern const Kernels portable_kernels;
+#if defined(__x86_64__)
+extern const Kernels avx2_kernels;
+extern const Kernels avx512_kernels;
+#endif
+}  // namespace detail
+
+}  // namespace ann_bench

@@ -1,0 +1,42 @@
+#pragma once
+// Vectors as the caller has them, and how one becomes a row of the index or a query.
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <variant>
+
+#include "ann_bench/distance.hpp"
+
+namespace ann_bench {
+
+inline constexpr std::uint32_t max_dimension = 65'535;
+
+/// An IEEE number of 16 bits.
+struct Half {
+    std::uint16_t bits;
+};
+
+/// A bit in a byte of its own, 0 or not.
+struct Bit {
+    std::uint8_t byte;
+};
+
+/// Vectors, row after row: Bit for hamming, any other for the other distances.
+using Vectors = std::variant<std::span<const float>, std::span<const Half>, std::span<const std::int8_t>,
+                             std::span<const std::uint8_t>, std::span<const Bit>>;
+
+/// Throws std::invalid_argument unless these are `count` vectors that `distance` takes.
+void check_vectors(const Vectors& vectors, std::size_t count, std::uint32_t dimension, Distance distance);
+
+/// Writes vector number `which` to `to` as floats, whatever it is made of. Returns false if a value is not
+/// finite.
+bool read_floats(const Vectors& vectors, std::size_t which, std::uint32_t dimension, float* to);
+
+/// Packs vector number `which` into bits, least significant bit of a word first, zeros at the end.
+void read_bits(const Vectors& vectors, std::size_t which, std::uint32_t dimension, std::uint64_t* to);
+
+/// The sum of squares, in double precision: no float vector overflows it or loses its length to rounding.
+double squared_norm(const float* vector, std::size_t dimension);
+
+}  // namespace ann_bench

@@ -1,0 +1,323 @@
+// The kernels for AVX-512 with VNNI. This file and nothing else is compiled for it, so it uses no inline
+// function of a header that other files share: the linker might keep this file's version for all.
+
+#include <immintrin.h>
+
+#include "ann_bench/kernels.hpp"
+
+namespace ann_bench {
+namespace {
+
+inline __m512i load(const void* from) {
+    return _mm512_loadu_si512(from);
+}
+
+inline __m256i load_half(const void* from) {
+    return _mm256_loadu_si256(static_cast<const __m256i*>(from));
+}
+
+inline __m128i load_quarter(const void* from) {
+    return _mm_loadu_si128(static_cast<const __m128i*>(from));
+}
+
+inline __m128i fold(__m512i v) {
+    const __m256i half = _mm256_add_epi32(_mm512_castsi512_si256(v), _mm512_extracti64x4_epi64(v, 1));
+    return _mm_add_epi32(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
+}
+
+inline __m128i fold(__m256i v) {
+    return _mm_add_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+}
+
+inline std::int32_t sum(__m128i v) {
+    v = _mm_add_epi32(v, _mm_shuffle_epi32(v, 0x4e));
+    return _mm_cvtsi128_si32(_mm_add_epi32(v, _mm_shuffle_epi32(v, 0xb1)));
+}
+
+/// The sums of four vectors.
+inline __m128i sums(__m128i a, __m128i b, __m128i c, __m128i d) {
+    return _mm_hadd_epi32(_mm_hadd_epi32(a, b), _mm_hadd_epi32(c, d));
+}
+
+template <std::size_t lines>
+inline __m512i dot_lines(const std::uint8_t* a, const std::int8_t* b, std::size_t width) {
+    __m512i total = _mm512_setzero_si512();
+    for (std::size_t j = 0; j < (lines ? lines * 64 : width); j += 64) {
+        total = _mm512_dpbusd_epi32(total, load(a + j), load(b + j));
+    }
+    return total;
+}
+
+std::int32_t dot(const std::uint8_t* a, const std::int8_t* b, std::size_t width) {
+    return sum(fold(width == 128 ? dot_lines<2>(a, b, width) : dot_lines<0>(a, b, width)));
+}
+
+template <std::size_t lines>
+void dots_of(const std::uint8_t* rows, const std::uint32_t* ids, std::size_t count, const std::int8_t* b,
+             std::size_t width, std::int32_t* out) {
+    constexpr std::size_t ahead = 12;
+    std::size_t i = 0;
+    for (; i + 4 <= count; i += 4) {
+        if (i + ahead + 4 <= count) {
+            for (std::size_t n = 0; n < 4; ++n) {
+                const std::uint8_t* next = rows + ids[i + ahead + n] * width;
+                for (std::size_t j = 0; j < width; j += 64) {
+                    _mm_prefetch(reinterpret_cast<const char*>(next + j), _MM_HINT_T0);
+                }
+            }
+        }
+        const __m128i s0 = fold(dot_lines<lines>(rows + ids[i] * width, b, width));
+        const __m128i s1 = fold(dot_lines<lines>(rows + ids[i + 1] * width, b, width));
+        const __m128i s2 = fold(dot_lines<lines>(rows + ids[i + 2] * width, b, width));
+        const __m128i s3 = fold(dot_lines<lines>(rows + ids[i + 3] * width, b, width));
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(out + i), sums(s0, s1, s2, s3));
+    }
+    for (; i < count; ++i) out[i] = sum(fold(dot_lines<lines>(rows + ids[i] * width, b, width)));
+}
+
+void dots(const std::uint8_t* rows, const std::uint32_t* ids, std::size_t count, const std::int8_t* b,
+          std::size_t width, std::int32_t* out) {
+    switch (width) {
+        case 64:
+            return dots_of<1>(rows, ids, count, b, width, out);
+        case 128:
+            return dots_of<2>(rows, ids, count, b, width, out);
+        case 256:
+            return dots_of<4>(rows, ids, count, b, width, out);
+        default:
+            return dots_of<0>(rows, ids, count, b, width, out);
+    }
+}
+
+void add_rows(const std::uint8_t* rows, const std::uint32_t* ids, std::size_t count, std::size_t width,
+              std::uint32_t* totals) {
+    // 16-bit sums hold 512 codes.
+    for (std::size_t first = 0; first < count; first += 512) {
+        const std::size_t last = first + 512 < count ? first + 512 : count;
+        for (std::size_t j = 0; j < width; j += 64) {
+            __m512i low = _mm512_setzero_si512(), high = _mm512_setzero_si512();
+            for (std::size_t i = first; i < last; ++i) {
+                const std::uint8_t* row = rows + ids[i] * width + j;
+                low = _mm512_add_epi16(low, _mm512_cvtepu8_epi16(load_half(row)));
+                high = _mm512_add_epi16(high, _mm512_cvtepu8_epi16(load_half(row + 32)));
+            }
+            const __m256i parts[4] = {_mm512_castsi512_si256(low), _mm512_extracti64x4_epi64(low, 1),
+                                      _mm512_castsi512_si256(high), _mm512_extracti64x4_epi64(high, 1)};
+            for (std::size_t p = 0; p < 4; ++p) {
+                std::uint32_t* to = totals + j + 16 * p;
+                _mm512_storeu_si512(to, _mm512_add_epi32(load(to), _mm512_cvtepu16_epi32(parts[p])));
+            }
+        }
+    }
+}
+
+std::size_t count_below(const std::int32_t* values, std::size_t count, std::int32_t limit) {
+    const __m512i limits = _mm512_set1_epi32(limit);
+    __m512i negative = _mm512_setzero_si512();
+    std::size_t i = 0;
+    for (; i + 16 <= count; i += 16) {
+        negative = _mm512_add_epi32(
+            negative, _mm512_movm_epi32(_mm512_cmplt_epi32_mask(load(values + i), limits)));
+    }
+    std::size_t below = static_cast<std::size_t>(-sum(fold(negative)));
+    for (; i < count; ++i) below += values[i] < limit;
+    return below;
+}
+
+void project(const std::uint8_t* values, std::size_t depth, const std::int8_t* matrix, std::size_t width,
+             std::int32_t* out) {
+    for (std::size_t w = 0; w < width; w += 64) {
+        __m512i s0 = _mm512_setzero_si512(), s1 = s0, s2 = s0, s3 = s0;
+        for (std::size_t j = 0; j < depth; j += 4) {
+            std::int32_t four;
+            __builtin_memcpy(&four, values + j, sizeof four);
+            const __m512i value = _mm512_set1_epi32(four);
+            const std::int8_t* weights = matrix + j * width + 4 * w;
+            s0 = _mm512_dpbusd_epi32(s0, value, load(weights));
+            s1 = _mm512_dpbusd_epi32(s1, value, load(weights + 64));
+            s2 = _mm512_dpbusd_epi32(s2, value, load(weights + 128));
+            s3 = _mm512_dpbusd_epi32(s3, value, load(weights + 192));
+        }
+        _mm512_storeu_si512(out + w, s0);
+        _mm512_storeu_si512(out + w + 16, s1);
+        _mm512_storeu_si512(out + w + 32, s2);
+        _mm512_storeu_si512(out + w + 48, s3);
+    }
+}
+
+Residual residual(const std::uint8_t* row, const std::uint8_t* centre, std::size_t width,
+                  std::uint8_t* bits) {
+    const __m512i middle = _mm512_set1_epi8(64), one = _mm512_set1_epi8(1);
+    __m512i l1 = _mm512_setzero_si512(), squares = l1, signs = l1;
+    for (std::size_t j = 0; j < width; j += 64) {
+        const __m512i x = load(row + j), c = load(centre + j);
+        const __mmask64 up = _mm512_cmpge_epu8_mask(x, c);
+        const __m512i difference = _mm512_abs_epi8(_mm512_sub_epi8(x, c));
+        __builtin_memcpy(bits + j / 8, &up, sizeof up);
+        l1 = _mm512_add_epi64(l1, _mm512_sad_epu8(x, c));
+        squares = _mm512_dpbusd_epi32(squares, difference, difference);
+        const __m512i from_middle = _mm512_sub_epi8(c, middle);
+        const __m512i negated = _mm512_sub_epi8(middle, c);
+        signs = _mm512_dpbusd_epi32(signs, one, _mm512_mask_blend_epi8(up, negated, from_middle));
+    }
+    return {static_cast<std::int32_t>(_mm512_reduce_add_epi64(l1)), sum(fold(squares)), sum(fold(signs))};
+}
+
+// Two rows of bits are looked up at once. The low half of a register is the first, the high half the second;
+// a table stands in both quarters of a half.
+void lay_out_tables(const std::uint8_t* tables, std::size_t width, std::uint8_t* out) {
+    for (std::size_t first = 0; first < width / 4; first += 4, tables += 64, out += 128) {
+        for (std::size_t nibble = 0; nibble < 2; ++nibble) {
+            const __m256i upper = _mm256_broadcastsi128_si256(load_quarter(tables + 16 * nibble));
+            const __m256i lower = _mm256_broadcastsi128_si256(load_quarter(tables + 32 + 16 * nibble));
+            _mm512_storeu_si512(out + 64 * nibble,
+                                _mm512_inserti64x4(_mm512_castsi256_si512(upper), lower, 1));
+        }
+    }
+}
+
+inline __m512 from_bfloat16(const std::byte* from) {
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(load_half(from)), 16));
+}
+
+std::size_t scan(const std::byte* blocks, std::size_t count, const std::uint8_t* tables, std::size_t width,
+                 std::int32_t offset, float base, float limit, std::uint32_t* ids, float* estimates) {
+    const __m512i nibble = _mm512_set1_epi8(15), low_byte = _mm512_set1_epi16(255);
+    const __m512i offsets = _mm512_set1_epi32(offset);
+    const __m512 bases = _mm512_set1_ps(base), limits = _mm512_set1_ps(limit);
+    std::size_t found = 0;
+    for (std::size_t block = 0; block < count; ++block, blocks += block_bytes(width)) {
+        const std::byte* bits = blocks + block_bits;
+        const std::uint8_t* table = tables;
+        __m512i even = _mm512_setzero_si512(), odd = even;
+        for (std::size_t r = 0; r < width / 8; r += 2, bits += 64, table += 128) {
+            const __m512i bytes = load(bits);
+            const __m512i low = _mm512_shuffle_epi8(load(table), _mm512_and_si512(bytes, nibble));
+            const __m512i high = _mm512_shuffle_epi8(
+                load(table + 64), _mm512_and_si512(_mm512_srli_epi16(bytes, 4), nibble));
+            const __m512i both = _mm512_add_epi8(low, high);
+            even = _mm512_add_epi16(even, _mm512_and_si512(both, low_byte));
+            odd = _mm512_add_epi16(odd, _mm512_srli_epi16(both, 8));
+        }
+        const __m512i halves[2] = {even, odd};
+        for (std::size_t half = 0; half < 2; ++half) {
+            const __m256i narrow = _mm256_add_epi16(_mm512_castsi512_si256(halves[half]),
+                                                    _mm512_extracti64x4_epi64(halves[half], 1));
+            const __m512 total = _mm512_cvtepi32_ps(_mm512_sub_epi32(_mm512_cvtepu16_epi32(narrow), offsets));
+            const __m512 term = from_bfloat16(blocks + block_terms + 32 * half);
+            const __m512 factor = from_bfloat16(blocks + block_factors + 32 * half);
+            const __m512 estimate =
+                _mm512_add_ps(bases, _mm512_sub_ps(term, _mm512_mul_ps(factor, total)));
+            const __mmask16 passing = _mm512_cmp_ps_mask(estimate, limits, _CMP_LT_OQ);
+            if (passing == 0) continue;
+            const __m512i rows = load(blocks + 64 * half);
+            const auto kept = static_cast<std::size_t>(__builtin_popcount(passing));
+            // Storing a compressed register whole is quicker than a compressing store, and there is room.
+            _mm512_storeu_si512(ids + found, _mm512_maskz_compress_epi32(passing, rows));
+            _mm512_storeu_ps(estimates + found, _mm512_maskz_compress_ps(passing, estimate));
+            found += kept;
+        }
+    }
+    return found;
+}
+
+inline __m256i score_one(const std::uint8_t* code, const std::int8_t* query, std::size_t width) {
+    const __m256i nibble = _mm256_set1_epi8(15);
+    __m256i total = _mm256_setzero_si256();
+    for (std::size_t first = 0; first < width; first += 64) {
+        const __m256i bytes = load_half(code + first / 2);
+        total = _mm256_dpbusd_epi32(total, _mm256_and_si256(bytes, nibble), load_half(query + first));
+        total = _mm256_dpbusd_epi32(total, _mm256_and_si256(_mm256_srli_epi16(bytes, 4), nibble),
+                                    load_half(query + first + 32));
+    }
+    return total;
+}
+
+void score(const std::uint8_t* codes, const std::uint32_t* ids, std::size_t count, const std::int8_t* query,
+           std::size_t width, std::int32_t* out) {
+    const std::size_t bytes = width / 2;
+    std::size_t i = 0;
+    for (; i + 4 <= count; i += 4) {
+        const __m128i s0 = fold(score_one(codes + ids[i] * bytes, query, width));
+        const __m128i s1 = fold(score_one(codes + ids[i + 1] * bytes, query, width));
+        const __m128i s2 = fold(score_one(codes + ids[i + 2] * bytes, query, width));
+        const __m128i s3 = fold(score_one(codes + ids[i + 3] * bytes, query, width));
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(out + i), sums(s0, s1, s2, s3));
+    }
+    for (; i < count; ++i) out[i] = sum(fold(score_one(codes + ids[i] * bytes, query, width)));
+}
+
+/// Lane i of 32 adds what stands at i, i + 32, ..; then 16 and 16 lanes are added, 8 and 8, and so on.
+template <class Term>
+inline float sum_f32(std::size_t count, Term term) {
+    __m512 first = _mm512_setzero_ps(), second = first;
+    std::size_t i = 0;
+    for (; i + 32 <= count; i += 32) {
+        first = _mm512_add_ps(first, term(i, 0xffff));
+        second = _mm512_add_ps(second, term(i + 16, 0xffff));
+    }
+    if (i + 16 <= count) {
+        first = _mm512_add_ps(first, term(i, 0xffff));
+        i += 16;
+        if (i < count) second = _mm512_add_ps(second, term(i, static_cast<__mmask16>((1u << (count - i)) - 1)));
+    } else if (i < count) {
+        first = _mm512_add_ps(first, term(i, static_cast<__mmask16>((1u << (count - i)) - 1)));
+    }
+    first = _mm512_add_ps(first, second);
+    const __m256 eight =
+        _mm256_add_ps(_mm512_castps512_ps256(first), _mm512_extractf32x8_ps(first, 1));
+    const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+    const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps(two, two, 1)));
+}
+
+float dot_f32(const float* a, const float* b, std::size_t count) {
+    return sum_f32(count, [=](std::size_t i, __mmask16 lanes) __attribute__((always_inline)) {
+        return _mm512_mul_ps(_mm512_maskz_loadu_ps(lanes, a + i), _mm512_maskz_loadu_ps(lanes, b + i));
+    });
+}
+
+float squared_l2_f32(const float* a, const float* b, std::size_t count) {
+    return sum_f32(count, [=](std::size_t i, __mmask16 lanes) __attribute__((always_inline)) {
+        const __m512 difference =
+            _mm512_sub_ps(_mm512_maskz_loadu_ps(lanes, a + i), _mm512_maskz_loadu_ps(lanes, b + i));
+        return _mm512_mul_ps(difference, difference);
+    });
+}
+
+float scaled_squared_l2_f32(const float* a, const float* b, float scale, std::size_t count) {
+    const __m512 scales = _mm512_set1_ps(scale);
+    return sum_f32(count, [=](std::size_t i, __mmask16 lanes) __attribute__((always_inline)) {
+        const __m512 difference =
+            _mm512_sub_ps(_mm512_maskz_loadu_ps(lanes, a + i),
+                          _mm512_mul_ps(scales, _mm512_maskz_loadu_ps(lanes, b + i)));
+        return _mm512_mul_ps(difference, difference);
+    });
+}
+
+float l1_f32(const float* a, const float* b, std::size_t count) {
+    return sum_f32(count, [=](std::size_t i, __mmask16 lanes) __attribute__((always_inline)) {
+        return _mm512_abs_ps(
+            _mm512_sub_ps(_mm512_maskz_loadu_ps(lanes, a + i), _mm512_maskz_loadu_ps(lanes, b + i)));
+    });
+}
+
+void add_scaled_f32(float* out, const float* b, float a, std::size_t count) {
+    const __m512 factor = _mm512_set1_ps(a);
+    for (std::size_t i = 0; i < count; i += 16) {
+        const std::size_t left = count - i;
+        const auto lanes = static_cast<__mmask16>(left >= 16 ? 0xffff : (1u << left) - 1);
+        const __m512 product = _mm512_mul_ps(factor, _mm512_maskz_loadu_ps(lanes, b + i));
+        _mm512_mask_storeu_ps(out + i, lanes, _mm512_add_ps(_mm512_maskz_loadu_ps(lanes, out + i), product));
+    }
+}
+
+}  // namespace
+
+const Kernels detail::avx512_kernels = {
+    Isa::avx512,           dot,    dots,          add_rows, count_below, project,
+    residual,              lay_out_tables, scan,  score,    dot_f32,     squared_l2_f32,
+    scaled_squared_l2_f32, l1_f32, add_scaled_f32,
+};
+
+}  // namespace ann_bench

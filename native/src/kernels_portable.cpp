@@ -1,0 +1,165 @@
+// The kernels in plain C++: what the others are tested against, and what other processors run.
+
+#include <cstring>
+
+#include "ann_bench/kernels.hpp"
+
+namespace ann_bench {
+namespace {
+
+std::int32_t dot(const std::uint8_t* a, const std::int8_t* b, std::size_t width) {
+    std::int32_t sum = 0;
+    for (std::size_t j = 0; j < width; ++j) sum += static_cast<std::int16_t>(a[j]) * b[j];
+    return sum;
+}
+
+void dots(const std::uint8_t* rows, const std::uint32_t* ids, std::size_t count, const std::int8_t* b,
+          std::size_t width, std::int32_t* out) {
+    for (std::size_t i = 0; i < count; ++i) out[i] = dot(rows + ids[i] * width, b, width);
+}
+
+void add_rows(const std::uint8_t* rows, const std::uint32_t* ids, std::size_t count, std::size_t width,
+              std::uint32_t* sums) {
+    for (std::size_t i = 0; i < count; ++i) {
+        const std::uint8_t* row = rows + ids[i] * width;
+        for (std::size_t j = 0; j < width; ++j) sums[j] += row[j];
+    }
+}
+
+std::size_t count_below(const std::int32_t* values, std::size_t count, std::int32_t limit) {
+    std::uint32_t below = 0;
+    for (std::size_t i = 0; i < count; ++i) below += values[i] < limit;
+    return below;
+}
+
+void project(const std::uint8_t* values, std::size_t depth, const std::int8_t* matrix, std::size_t width,
+             std::int32_t* out) {
+    std::memset(out, 0, width * sizeof *out);
+    for (std::size_t j = 0; j < depth; j += 4) {
+        for (std::size_t w = 0; w < width; ++w) {
+            const std::int8_t* weights = matrix + (j * width + 4 * w);
+            out[w] += values[j] * weights[0] + values[j + 1] * weights[1] + values[j + 2] * weights[2] +
+                      values[j + 3] * weights[3];
+        }
+    }
+}
+
+Residual residual(const std::uint8_t* row, const std::uint8_t* centre, std::size_t width,
+                  std::uint8_t* bits) {
+    Residual sums{};
+    std::memset(bits, 0, width / 8);
+    for (std::size_t j = 0; j < width; ++j) {
+        const std::int32_t difference = row[j] - centre[j];
+        const bool up = difference >= 0;
+        bits[j / 8] = static_cast<std::uint8_t>(bits[j / 8] | up << j % 8);
+        sums.l1 += up ? difference : -difference;
+        sums.squared_l2 += difference * difference;
+        sums.centre_signs += up ? centre[j] - 64 : 64 - centre[j];
+    }
+    return sums;
+}
+
+void lay_out_tables(const std::uint8_t* tables, std::size_t width, std::uint8_t* out) {
+    std::memcpy(out, tables, width / 4 * 16);
+}
+
+float from_bfloat16(std::uint16_t half) {
+    const std::uint32_t bits = std::uint32_t{half} << 16;
+    float value;
+    std::memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+std::size_t scan(const std::byte* blocks, std::size_t count, const std::uint8_t* tables, std::size_t width,
+                 std::int32_t offset, float base, float limit, std::uint32_t* ids, float* estimates) {
+    std::size_t found = 0;
+    for (std::size_t block = 0; block < count; ++block, blocks += block_bytes(width)) {
+        std::uint16_t sums[block_entries] = {};
+        const auto* bits = reinterpret_cast<const std::uint8_t*>(blocks + block_bits);
+        for (std::size_t r = 0; r < width / 8; ++r) {
+            const std::uint8_t* low = tables + r * 32;
+            const std::uint8_t* high = low + 16;
+            for (std::size_t lane = 0; lane < block_entries; ++lane) {
+                const std::uint8_t byte = bits[r * block_entries + lane];
+                sums[lane] = static_cast<std::uint16_t>(sums[lane] + low[byte & 15] + high[byte >> 4]);
+            }
+        }
+        const auto* rows = reinterpret_cast<const std::uint32_t*>(blocks);
+        const auto* terms = reinterpret_cast<const std::uint16_t*>(blocks + block_terms);
+        const auto* factors = reinterpret_cast<const std::uint16_t*>(blocks + block_factors);
+        for (std::size_t entry = 0; entry < block_entries; ++entry) {
+            const auto sum = static_cast<float>(sums[block_lane(entry)] - offset);
+            const float estimate =
+                base + (from_bfloat16(terms[entry]) - from_bfloat16(factors[entry]) * sum);
+            if (estimate < limit) {
+                ids[found] = rows[entry];
+                estimates[found++] = estimate;
+            }
+        }
+    }
+    return found;
+}
+
+void score(const std::uint8_t* codes, const std::uint32_t* ids, std::size_t count, const std::int8_t* query,
+           std::size_t width, std::int32_t* out) {
+    for (std::size_t i = 0; i < count; ++i) {
+        const std::uint8_t* code = codes + ids[i] * (width / 2);
+        std::int32_t sum = 0;
+        for (std::size_t first = 0; first < width; first += code_step) {
+            for (std::size_t t = 0; t < code_step / 2; ++t) {
+                const std::uint8_t byte = code[first / 2 + t];
+                sum += (byte & 15) * query[first + t] + (byte >> 4) * query[first + code_step / 2 + t];
+            }
+        }
+        out[i] = sum;
+    }
+}
+
+/// Adds term(i) for i < count over 32 lanes, then the lanes: 16 and 16, 8 and 8, and so on.
+template <class Term>
+float sum_f32(std::size_t count, Term term) {
+    constexpr std::size_t lanes = 32;
+    float sums[lanes] = {};
+    std::size_t i = 0;
+    for (; i + lanes <= count; i += lanes) {
+        for (std::size_t lane = 0; lane < lanes; ++lane) sums[lane] += term(i + lane);
+    }
+    for (std::size_t lane = 0; i + lane < count; ++lane) sums[lane] += term(i + lane);
+    for (std::size_t half = lanes / 2; half > 0; half /= 2) {
+        for (std::size_t lane = 0; lane < half; ++lane) sums[lane] += sums[lane + half];
+    }
+    return sums[0];
+}
+
+float dot_f32(const float* a, const float* b, std::size_t count) {
+    return sum_f32(count, [=](std::size_t i) { return a[i] * b[i]; });
+}
+
+float squared_l2_f32(const float* a, const float* b, std::size_t count) {
+    return sum_f32(count, [=](std::size_t i) { return (a[i] - b[i]) * (a[i] - b[i]); });
+}
+
+float scaled_squared_l2_f32(const float* a, const float* b, float scale, std::size_t count) {
+    return sum_f32(count, [=](std::size_t i) {
+        const float difference = a[i] - scale * b[i];
+        return difference * difference;
+    });
+}
+
+float l1_f32(const float* a, const float* b, std::size_t count) {
+    return sum_f32(count, [=](std::size_t i) { return __builtin_fabsf(a[i] - b[i]); });
+}
+
+void add_scaled_f32(float* out, const float* b, float a, std::size_t count) {
+    for (std::size_t i = 0; i < count; ++i) out[i] += a * b[i];
+}
+
+}  // namespace
+
+const Kernels detail::portable_kernels = {
+    Isa::portable,  dot,  dots,  add_rows, count_below,    project,
+    residual,       lay_out_tables, scan,  score,    dot_f32, squared_l2_f32,
+    scaled_squared_l2_f32, l1_f32, add_scaled_f32,
+};
+
+}  // namespace ann_bench

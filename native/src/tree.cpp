@@ -1,0 +1,378 @@
+#include "ann_bench/tree.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <numeric>
+#include <stdexcept>
+
+namespace ann_bench {
+namespace {
+
+constexpr std::int32_t normal_limit = 127;
+
+/// Rows that a plane is fitted to.
+constexpr std::uint32_t sample_size = 200;
+constexpr int fit_rounds = 3;
+
+/// Planes that are tried before chance divides a node.
+constexpr std::uint64_t attempts = 3;
+
+/// A split that leaves less than this on a side is tried again: such splits make trees deep and leaves bad.
+constexpr double least_share = 0.05;
+
+/// Nodes of so many rows fit in the second-level cache, and are worked on in a copy there.
+constexpr std::size_t local_rows = 4096;
+
+/// Adding this number leaves no bits for a fraction: the sum rounds to a whole number.
+constexpr double whole_numbers = 6755399441055744.0;
+
+/// Rounds to the nearest number whose lower 16 bits are zero.
+std::uint16_t to_bfloat16(float value) {
+    const auto bits = std::bit_cast<std::uint32_t>(value);
+    return static_cast<std::uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+template <class T>
+void put(std::byte* to, T value) {
+    std::memcpy(to, &value, sizeof value);
+}
+
+/// Writes leaves: what a search needs to estimate the distances of their rows.
+///
+/// The sketch of a row is a bit for each dimension: the sign of its difference from the leaf's centre. With
+/// r that difference and b the signs, <r, q - centre> is estimated as |r|^2 / |r|_1 <b, q - centre>, as in
+/// RaBitQ (Gao & Long 2024).
+class LeafWriter {
+  public:
+    LeafWriter(const TreeInput& input)
+        : input_(input), width_(input.facts.width), bits_(width_ / 8), centre_(width_), sums_(width_) {}
+
+    /// `codes` holds the codes of the rows `positions`, which are known to the index as `ids`.
+    void write(const std::uint8_t* codes, std::span<const std::uint32_t> positions,
+               std::span<const std::uint32_t> ids, std::byte* leaf) {
+        const std::size_t count = positions.size();
+        const bool hamming = input_.facts.distance == Distance::hamming;
+        LeafHead head{};
+        head.entries = static_cast<std::uint32_t>(count);
+        auto* const centre = reinterpret_cast<std::int8_t*>(leaf + sizeof head);
+        if (!hamming) {
+            find_centre(codes, positions);
+            for (std::size_t j = 0; j < width_; ++j) {
+                const std::int32_t c = centre_[j] - code_middle;
+                centre[j] = static_cast<std::int8_t>(c);
+                head.constant += c * c + 2 * code_middle * c;
+            }
+        }
+        std::memcpy(leaf, &head, sizeof head);
+        std::byte* block = leaf + sizeof head + width_;
+        for (std::size_t first = 0; first < input_.facts.leaf_blocks() * block_entries; first += block_entries) {
+            for (std::size_t entry = 0; entry < block_entries; ++entry) {
+                if (first + entry >= count) {
+                    put(block + block_terms + 2 * entry, to_bfloat16(std::numeric_limits<float>::infinity()));
+                    continue;
+                }
+                const std::uint32_t id = ids[first + entry];
+                put(block + 4 * entry, id);
+                if (hamming) {
+                    write_bits(input_.rows + std::size_t{id} * (width_ / 8), block, entry);
+                } else {
+                    write_sketch(codes + positions[first + entry] * width_, id, block, entry);
+                }
+            }
+            block += block_bytes(width_);
+        }
+    }
+
+  private:
+    void find_centre(const std::uint8_t* codes, std::span<const std::uint32_t> positions) {
+        const auto count = static_cast<std::uint32_t>(positions.size());
+        std::fill(sums_.begin(), sums_.end(), 0u);
+        kernel_.add_rows(codes, positions.data(), count, width_, sums_.data());
+        for (std::size_t j = 0; j < width_; ++j) {
+            centre_[j] = static_cast<std::uint8_t>(count == 0 ? code_middle : (sums_[j] + count / 2) / count);
+        }
+    }
+
+    void write_sketch(const std::uint8_t* code, std::uint32_t id, std::byte* block, std::size_t entry) {
+        const Residual r = kernel_.residual(code, centre_.data(), width_, bits_.data());
+        const float ratio = r.l1 > 0 ? static_cast<float>(r.squared_l2) / static_cast<float>(r.l1) : 0.0f;
+        std::int32_t squared_code = 0;
+        for (std::size_t j = 0; j < width_; ++j) {
+            const std::int32_t c = code[j] - code_middle;
+            squared_code += c * c;
+        }
+        const auto outside = static_cast<float>(input_.squares[id] - squared_code);
+        const float term = static_cast<float>(r.squared_l2) +
+                           (2.0f * ratio * static_cast<float>(r.centre_signs) + outside);
+        put(block + block_terms + 2 * entry, to_bfloat16(term));
+        put(block + block_factors + 2 * entry, to_bfloat16(8.0f * ratio));
+        write_bits(reinterpret_cast<const std::byte*>(bits_.data()), block, entry);
+    }
+
+    /// Bits are distances already: tables that count differing bits, a factor of -1, nothing to add.
+    void write_bits(const std::byte* bits, std::byte* block, std::size_t entry) const {
+        if (input_.facts.distance == Distance::hamming) {
+            put(block + block_factors + 2 * entry, to_bfloat16(-1.0f));
+        }
+        std::byte* const to = block + block_bits + block_lane(entry);
+        for (std::size_t b = 0; b < width_ / 8; ++b) to[b * block_entries] = bits[b];
+    }
+
+    const TreeInput& input_;
+    const Kernels& kernel_ = kernels();
+    std::size_t width_;
+    std::vector<std::uint8_t> bits_, centre_;
+    std::vector<std::uint32_t> sums_;
+};
+
+/// Finds planes between two means.
+class PlaneFitter {
+  public:
+    explicit PlaneFitter(std::size_t width)
+        : width_(width), total_(width), right_sums_(width), difference_(width) {}
+
+    /// Fits a plane to a sample of the rows at `positions` (two at least): the rows whose dot product with
+    /// `normal` is at least `threshold` lie on the right. Returns false if it finds no two different means.
+    bool fit(const std::uint8_t* codes, std::span<const std::uint32_t> positions, Random& random,
+             std::int8_t* normal) {
+        const auto count = static_cast<std::uint32_t>(positions.size());
+        sample_.resize(std::min(sample_size, count));
+        if (count <= sample_size) {
+            std::copy(positions.begin(), positions.end(), sample_.begin());
+        } else {
+            for (auto& position : sample_) position = positions[random.below(count)];
+        }
+        std::fill(total_.begin(), total_.end(), 0u);
+        kernel_.add_rows(codes, sample_.data(), sample_.size(), width_, total_.data());
+
+        const auto picked = static_cast<std::uint32_t>(sample_.size());
+        const std::uint32_t i = random.below(picked);
+        std::uint32_t j = random.below(picked - 1);
+        j += j >= i;
+        const std::uint8_t* a = codes + std::size_t{sample_[i]} * width_;
+        const std::uint8_t* b = codes + std::size_t{sample_[j]} * width_;
+        if (!take_plane([&](std::size_t d) { return double(b[d]); }, [&](std::size_t d) { return double(a[d]); },
+                        normal)) {
+            return false;
+        }
+        dots_.resize(picked);
+        for (int round = 0; round < fit_rounds; ++round) {
+            if (!improve(codes, normal)) return round > 0;
+        }
+        return true;
+    }
+
+    std::int32_t threshold() const { return threshold_; }
+
+  private:
+    /// One of Lloyd's rounds.
+    bool improve(const std::uint8_t* codes, std::int8_t* normal) {
+        kernel_.dots(codes, sample_.data(), sample_.size(), normal, width_, dots_.data());
+        rights_.clear();
+        for (std::size_t n = 0; n < sample_.size(); ++n) {
+            if (dots_[n] >= threshold_) rights_.push_back(sample_[n]);
+        }
+        if (rights_.empty() || rights_.size() == sample_.size()) return false;
+        std::fill(right_sums_.begin(), right_sums_.end(), 0u);
+        kernel_.add_rows(codes, rights_.data(), rights_.size(), width_, right_sums_.data());
+        const double right_share = 1.0 / static_cast<double>(rights_.size());
+        const double left_share = 1.0 / static_cast<double>(sample_.size() - rights_.size());
+        return take_plane([&](std::size_t d) { return right_sums_[d] * right_share; },
+                          [&](std::size_t d) { return (total_[d] - right_sums_[d]) * left_share; }, normal);
+    }
+
+    /// Takes the plane midway between two points. Changes nothing and returns false if they are the same.
+    template <class Right, class Left>
+    bool take_plane(Right right, Left left, std::int8_t* normal) {
+        double largest = 0;
+        for (std::size_t d = 0; d < width_; ++d) {
+            difference_[d] = right(d) - left(d);
+            largest = std::max(largest, std::abs(difference_[d]));
+        }
+        if (!(largest > 0)) return false;
+        const double factor = normal_limit / largest;
+        double middle = 0;
+        for (std::size_t d = 0; d < width_; ++d) {
+            const double weight = (difference_[d] * factor + whole_numbers) - whole_numbers;
+            normal[d] = static_cast<std::int8_t>(weight);
+            middle += weight * (right(d) + left(d));
+        }
+        threshold_ = static_cast<std::int32_t>(std::ceil(0.5 * middle));
+        return true;
+    }
+
+    const Kernels& kernel_ = kernels();
+    std::size_t width_;
+    std::int32_t threshold_ = 0;
+    std::vector<std::uint32_t> sample_, rights_, total_, right_sums_;
+    std::vector<std::int32_t> dots_;
+    std::vector<double> difference_;
+};
+
+class TreeBuilder {
+  public:
+    explicit TreeBuilder(const TreeInput& input)
+        : input_(input),
+          width_(input.facts.width),
+          leaf_size_(input.facts.leaf_size),
+          codes_(input.codes),
+          fitter_(width_),
+          writer_(input_) {}
+
+    Tree build(std::span<std::uint32_t> ids, std::uint64_t key) {
+        tree_.root = grow(ids, key);
+        return std::move(tree_);
+    }
+
+  private:
+    /// Depth is bounded: each level takes away 5 % of the rows, or a leaf.
+    Link grow(std::span<std::uint32_t> positions, std::uint64_t key) {
+        if (positions.size() <= leaf_size_) return add_leaf(positions);
+        if (local_ids_.empty() && positions.size() <= local_rows) return grow_locally(positions, key);
+        const std::size_t number = tree_.nodes.size();
+        if (number >= leaf_bit) throw std::length_error("a tree grew more than 2^31 nodes: use larger leaves");
+        tree_.nodes.emplace_back();
+        tree_.normals.resize(tree_.normals.size() + width_);
+        const std::size_t lefts = divide(positions, key, number);
+        const Link left = grow(positions.first(lefts), derive_key(key, 0));
+        const Link right = grow(positions.subspan(lefts), derive_key(key, 1));
+        tree_.nodes[number].left = left;
+        tree_.nodes[number].right = right;
+        return static_cast<Link>(number);
+    }
+
+    /// Goes on in a copy of the rows' codes, where no row is far away.
+    Link grow_locally(std::span<std::uint32_t> ids, std::uint64_t key) {
+        local_codes_.resize(ids.size() * width_);
+        for (std::size_t i = 0; i < ids.size(); ++i) {
+            std::memcpy(local_codes_.data() + i * width_, input_.codes + std::size_t{ids[i]} * width_, width_);
+        }
+        local_ids_.assign(ids.begin(), ids.end());
+        codes_ = local_codes_.data();
+        local_positions_.resize(ids.size());
+        std::iota(local_positions_.begin(), local_positions_.end(), 0u);
+        const Link link = grow(local_positions_, key);
+        codes_ = input_.codes;
+        local_ids_.clear();
+        return link;
+    }
+
+    Link add_leaf(std::span<const std::uint32_t> positions) {
+        const std::size_t bytes = input_.facts.leaf_bytes();
+        const std::size_t number = tree_.leaves.size() / bytes;
+        tree_.leaves.resize(tree_.leaves.size() + bytes);
+        std::span<const std::uint32_t> ids = positions;
+        if (!local_ids_.empty()) {
+            leaf_ids_.clear();
+            for (const std::uint32_t position : positions) leaf_ids_.push_back(local_ids_[position]);
+            ids = leaf_ids_;
+        }
+        writer_.write(codes_, positions, ids, tree_.leaves.data() + number * bytes);
+        return leaf_bit | static_cast<Link>(number);
+    }
+
+    /// Orders `positions` so that the left child's come first, and returns how many those are: a multiple of
+    /// the leaf size, so that only the last leaf of a tree can be less than full.
+    std::size_t divide(std::span<std::uint32_t> positions, std::uint64_t key, std::size_t number) {
+        const std::size_t count = positions.size();
+        const auto least = static_cast<std::size_t>(least_share * static_cast<double>(count));
+        std::int8_t* const normal = tree_.normals.data() + number * width_;
+        dots_.resize(count);
+        for (std::uint64_t attempt = 0; attempt < attempts; ++attempt) {
+            Random random(derive_key(key, 2 + attempt));
+            if (!fitter_.fit(codes_, positions, random, normal)) continue;
+            kernel_.dots(codes_, positions.data(), count, normal, width_, dots_.data());
+            const std::size_t lefts = kernel_.count_below(dots_.data(), count, fitter_.threshold());
+            if (std::min(lefts, count - lefts) <= least) continue;
+            const std::size_t wanted = whole_leaves(lefts, count);
+            const std::int32_t threshold = find_threshold(wanted, lefts);
+            std::int32_t squared = 0;
+            for (std::size_t d = 0; d < width_; ++d) squared += normal[d] * normal[d];
+            Node& node = tree_.nodes[number];
+            node.scale = 1.0f / std::sqrt(static_cast<float>(squared));
+            node.offset = -node.scale * (static_cast<float>(threshold) - 0.5f);
+            partition(positions, threshold, wanted);
+            return wanted;
+        }
+        std::memset(normal, 0, width_);
+        return halve(positions, Random(derive_key(key, 2 + attempts)));
+    }
+
+    /// The multiple of the leaf size that is nearest to `lefts` and leaves something on both sides.
+    std::size_t whole_leaves(std::size_t lefts, std::size_t count) const {
+        const std::size_t leaves = (lefts + leaf_size_ / 2) / leaf_size_;
+        return std::clamp<std::size_t>(leaves, 1, (count - 1) / leaf_size_) * leaf_size_;
+    }
+
+    /// The largest threshold that no more than `wanted` of the dots are below. `lefts` are below the fitter's.
+    std::int32_t find_threshold(std::size_t wanted, std::size_t lefts) const {
+        std::int32_t low = fitter_.threshold(), high = low;
+        if (lefts > wanted) {
+            low = *std::min_element(dots_.begin(), dots_.end());
+        } else {
+            high = *std::max_element(dots_.begin(), dots_.end());
+        }
+        while (low < high) {
+            const std::int32_t middle = low + (high - low + 1) / 2;
+            if (kernel_.count_below(dots_.data(), dots_.size(), middle) <= wanted) {
+                low = middle;
+            } else {
+                high = middle - 1;
+            }
+        }
+        return low;
+    }
+
+    /// Stable; rows on the threshold fill the left side up.
+    void partition(std::span<std::uint32_t> positions, std::int32_t threshold, std::size_t lefts) {
+        const std::size_t below = kernel_.count_below(dots_.data(), dots_.size(), threshold);
+        std::size_t ties = lefts - below;
+        rights_.resize(positions.size());
+        std::size_t to_left = 0, to_right = 0;
+        for (std::size_t i = 0; i < positions.size(); ++i) {
+            const std::uint32_t position = positions[i];
+            const bool tie = dots_[i] == threshold && ties > 0;
+            ties -= tie;
+            const bool left = dots_[i] < threshold || tie;
+            positions[to_left] = position;  // overwritten unless it counts
+            rights_[to_right] = position;
+            to_left += left;
+            to_right += !left;
+        }
+        std::copy_n(rights_.begin(), to_right, positions.begin() + static_cast<std::ptrdiff_t>(to_left));
+    }
+
+    /// What no plane divides well, chance divides evenly.
+    std::size_t halve(std::span<std::uint32_t> positions, Random random) {
+        const std::size_t half = whole_leaves(positions.size() / 2, positions.size());
+        for (std::size_t i = 0; i < half; ++i) {
+            const auto rest = static_cast<std::uint32_t>(positions.size() - i);
+            std::swap(positions[i], positions[i + random.below(rest)]);
+        }
+        return half;
+    }
+
+    const TreeInput& input_;
+    const Kernels& kernel_ = kernels();
+    std::size_t width_;
+    std::size_t leaf_size_;
+    const std::uint8_t* codes_;  ///< of all rows, or of the copy
+    PlaneFitter fitter_;
+    LeafWriter writer_;
+    Tree tree_;
+    std::vector<std::int32_t> dots_;
+    std::vector<std::uint32_t> rights_, leaf_ids_;
+    std::vector<std::uint8_t> local_codes_;
+    std::vector<std::uint32_t> local_ids_, local_positions_;  ///< empty while no copy is in use
+};
+
+}  // namespace
+
+Tree build_tree(const TreeInput& input, std::span<std::uint32_t> ids, std::uint64_t key) {
+    return TreeBuilder(input).build(ids, key);
+}
+
+}  // namespace ann_bench
