@@ -11,6 +11,7 @@
 
 #include "ann_bench/file.hpp"
 #include "ann_bench/forest.hpp"
+#include "section_file.hpp"
 
 namespace py = pybind11;
 
@@ -152,11 +153,13 @@ PYBIND11_MODULE(_native, module) {
         }
     });
     module.def("build_info", &build_info);
+    bind_section_file(module);
     const auto free_of_gil = py::call_guard<py::gil_scoped_release>();
     py::class_<Forest>(module, "Forest")
         .def_static("build", &build, py::arg("train").noconvert(), py::arg("distance"), py::arg("n_trees"),
                     py::arg("leaf_size"), py::arg("split"), py::arg("seed"), py::arg("threads"))
-        .def_static("open", &Forest::open, py::arg("path"), free_of_gil)
+        .def_static(
+            "open", [](const std::string& path) { return Forest::open(path); }, py::arg("path"), free_of_gil)
         .def("save", &Forest::save, py::arg("path"), free_of_gil)
         .def("query", &query, py::arg("vectors").noconvert(), py::arg("k"), py::arg("search_k"),
              py::arg("threads"))

@@ -122,8 +122,8 @@ Forest Forest::build(Vectors vectors, std::size_t count, std::uint32_t dimension
     return Forest(view, owned);
 }
 
-Forest Forest::open(const std::string& path) {
-    OpenedIndex opened = open_index(path);
+Forest Forest::open(const std::string& path, OpenMode mode) {
+    OpenedIndex opened = open_index(path, mode);
     return Forest(opened.view, std::move(opened.file));
 }
 

@@ -7,6 +7,7 @@
 
 #include "ann_bench/index.hpp"
 #include "ann_bench/search.hpp"
+#include "ann_bench/section_file.hpp"
 
 namespace ann_bench {
 
@@ -31,7 +32,7 @@ class Forest {
                         const BuildOptions& options);
 
     /// See open_index.
-    static Forest open(const std::string& path);
+    static Forest open(const std::string& path, OpenMode mode = OpenMode::mmap);
 
     /// See save_index.
     void save(const std::string& path) const;
