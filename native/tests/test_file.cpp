@@ -46,25 +46,29 @@ TEST_CASE("the saved file is the same byte for byte for any number of threads") 
     }
 }
 
-TEST_CASE("an opened file answers like the forest that saved it, and saves the same bytes again") {
+TEST_CASE(
+    "an opened file, mapped or in memory, answers like the forest that saved it, and saves the same bytes "
+    "again") {
     for (const Distance distance : all_distances) {
         const TemporaryFile file;
         const Forest built = small_forest(distance);
         built.save(file.path());
         const std::string bytes = file.read();
         CHECK(bytes.size() == file_bytes(built.summary()));
-        const Forest opened = Forest::open(file.path());
         const auto floats = random_floats(20, 3);
         const auto bits = random_bits(20, 3);
         const Vectors query = distance == Distance::hamming ? view(bits) : view(floats);
         std::vector<std::int32_t> a(10), b(10);
         std::vector<float> x(10), y(10);
         built.query(query, 1, 10, 60, 1, a.data(), x.data());
-        opened.query(query, 1, 10, 60, 1, b.data(), y.data());
-        CHECK(a == b);
-        CHECK(x == y);
-        opened.save(file.path());
-        CHECK(file.read() == bytes);
+        for (const OpenMode mode : {OpenMode::mmap, OpenMode::ram}) {
+            const Forest opened = Forest::open(file.path(), mode);
+            opened.query(query, 1, 10, 60, 1, b.data(), y.data());
+            CHECK(a == b);
+            CHECK(x == y);
+            opened.save(file.path());
+            CHECK(file.read() == bytes);
+        }
     }
 }
 

@@ -123,6 +123,8 @@ TEST_CASE("what is written is read back, mapped or in memory") {
         CHECK(std::ranges::equal(opened.section<std::uint32_t>(numbers), counted(100)));
         CHECK(std::ranges::equal(opened.section<char>(letters, 5), std::string("abcde")));
         CHECK(opened.section(nothing, 24, 0).empty());
+        const auto begin = reinterpret_cast<std::uintptr_t>(opened.section(letters, 1).data());
+        if (mode == OpenMode::ram) CHECK(begin % (2u << 20) == 8192);
         CHECK(opened.has(nothing));
         CHECK_FALSE(opened.has(section_type("more")));
         opened.expect_random_reads(numbers);
