@@ -6,7 +6,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 
 BIN := .venv/bin
 UV := $(BIN)/uv
-ENGINE := CMakeLists.txt native/CMakeLists.txt $(wildcard native/include/ann_bench/*.hpp native/src/*.cpp native/bindings/*.cpp)
+ENGINE := CMakeLists.txt native/CMakeLists.txt $(wildcard native/include/ann_bench/*.hpp native/src/*.cpp native/bindings/*)
 LIBRARIES := annoy hnswlib faiss
 ARGS ?=
 

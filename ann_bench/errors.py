@@ -30,3 +30,7 @@ class InstallError(AnnBenchError):
 
 class ResultsError(AnnBenchError):
     """A results file cannot be written or read."""
+
+
+class IndexFileError(AnnBenchError):
+    """A saved index cannot be read, or is damaged."""

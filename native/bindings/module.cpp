@@ -11,6 +11,7 @@
 
 #include "ann_bench/file.hpp"
 #include "ann_bench/forest.hpp"
+#include "section_file.hpp"
 
 namespace py = pybind11;
 
@@ -68,7 +69,8 @@ Vectors values_of(const py::array& array, Distance distance) {
         return std::span(static_cast<const Half*>(array.data()), static_cast<std::size_t>(array.size()));
     }
     throw py::type_error(
-        "arrays come here C-contiguous: bool for hamming; float32, float16, int8 or uint8 for other distances");
+        "arrays come here C-contiguous: bool for hamming; float32, float16, int8 or uint8 for other "
+        "distances");
 }
 
 Forest build(const py::array& train, const std::string& distance, py::handle n_trees, py::handle leaf_size,
@@ -185,6 +187,7 @@ PYBIND11_MODULE(_native, module) {
         }
     });
     module.def("build_info", &build_info);
+    bind_section_file(module);
     const auto free_of_gil = py::call_guard<py::gil_scoped_release>();
     py::class_<Forest>(module, "Forest")
         .def_static("build", &build, py::arg("train").noconvert(), py::arg("distance"), py::arg("n_trees"),

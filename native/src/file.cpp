@@ -60,10 +60,11 @@ std::uint64_t index_file_bytes(const IndexView& index) {
 
 void save_index(const IndexView& index, const std::string& path) {
     SectionWriter writer(path);
-    for_each_part(index, [&]<class T>(std::uint32_t type, const T* data, std::size_t bytes, std::size_t count) {
-        writer.add(type, static_cast<std::uint32_t>(bytes),
-                   {reinterpret_cast<const std::byte*>(data), bytes * count});
-    });
+    for_each_part(index,
+                  [&]<class T>(std::uint32_t type, const T* data, std::size_t bytes, std::size_t count) {
+                      writer.add(type, static_cast<std::uint32_t>(bytes),
+                                 {reinterpret_cast<const std::byte*>(data), bytes * count});
+                  });
     writer.commit(IndexKind::forest, index.facts);
 }
 
@@ -79,10 +80,10 @@ OpenedIndex open_index(const std::string& path, OpenMode mode) {
     } catch (const DamagedIndex& error) {
         throw DamagedIndex(path + ": " + error.what());
     }
-    for_each_part(opened.view, [&]<class T>(std::uint32_t type, const T*& data, std::size_t bytes,
-                                            std::size_t count) {
-        data = reinterpret_cast<const T*>(file.section(type, bytes, count).data());
-    });
+    for_each_part(opened.view,
+                  [&]<class T>(std::uint32_t type, const T*& data, std::size_t bytes, std::size_t count) {
+                      data = reinterpret_cast<const T*>(file.section(type, bytes, count).data());
+                  });
     return opened;
 }
 

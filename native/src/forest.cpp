@@ -69,7 +69,8 @@ class Builder {
             find_projection();
             code_rows(codes.as<std::uint8_t>(), squares.as<std::int32_t>());
         }
-        grow_trees({view_.facts, codes.as<std::uint8_t>().data(), squares.as<std::int32_t>().data(), view_.rows});
+        grow_trees(
+            {view_.facts, codes.as<std::uint8_t>().data(), squares.as<std::int32_t>().data(), view_.rows});
         return {view_, owned_};
     }
 
@@ -97,8 +98,9 @@ class Builder {
                 }
                 auto* const floats = reinterpret_cast<float*>(to);
                 if (!read_floats(vectors, i, facts.dimension, floats)) {
-                    throw std::invalid_argument("train: row " + std::to_string(i) +
-                                                " holds NaN or infinity; every value must be finite as float32");
+                    throw std::invalid_argument(
+                        "train: row " + std::to_string(i) +
+                        " holds NaN or infinity; every value must be finite as float32");
                 }
                 if (angular) norms[i] = inverse_norm(floats, facts.dimension);
             }
@@ -166,15 +168,16 @@ class Builder {
                 std::uint8_t* const code = codes.data() + i * facts.width;
                 place(i, placed.data());
                 squares[i] = project(view_, placed.data(), scratch, code);
-                terms[i] = squares[i] + pack(code, owned_->codes.as<std::uint8_t>().data() + i * facts.code_bytes());
+                terms[i] =
+                    squares[i] + pack(code, owned_->codes.as<std::uint8_t>().data() + i * facts.code_bytes());
             }
         });
         view_.codes = owned_->codes.as<std::uint8_t>().data();
         view_.code_terms = terms.data();
     }
 
-    /// Writes the 4-bit code of a row. Returns what that makes its squared distances too small by, for queries
-    /// as far from the row as from the mean: <row, error>.
+    /// Writes the 4-bit code of a row. Returns what that makes its squared distances too small by, for
+    /// queries as far from the row as from the mean: <row, error>.
     std::int32_t pack(const std::uint8_t* code, std::uint8_t* packed) const {
         std::int32_t correction = 0;
         const auto shorten = [&](std::uint8_t value) {
@@ -203,7 +206,8 @@ class Builder {
         join(trees);
     }
 
-    /// Puts trees one behind the other and makes their links count through all of them. Frees them as it goes.
+    /// Puts trees one behind the other and makes their links count through all of them. Frees them as it
+    /// goes.
     void join(std::vector<Tree>& trees) {
         Facts& facts = view_.facts;
         for (const Tree& tree : trees) {

@@ -157,8 +157,8 @@ std::size_t scan(const std::byte* blocks, std::size_t count, const std::uint8_t*
             const __m256i bytes = load(bits + 32 * r);
             const std::uint8_t* table = tables + 64 * r;
             const __m256i low = _mm256_shuffle_epi8(load(table), _mm256_and_si256(bytes, nibble));
-            const __m256i high = _mm256_shuffle_epi8(
-                load(table + 32), _mm256_and_si256(_mm256_srli_epi16(bytes, 4), nibble));
+            const __m256i high =
+                _mm256_shuffle_epi8(load(table + 32), _mm256_and_si256(_mm256_srli_epi16(bytes, 4), nibble));
             const __m256i both = _mm256_add_epi8(low, high);
             even = _mm256_add_epi16(even, _mm256_and_si256(both, low_byte));
             odd = _mm256_add_epi16(odd, _mm256_srli_epi16(both, 8));
@@ -166,14 +166,13 @@ std::size_t scan(const std::byte* blocks, std::size_t count, const std::uint8_t*
         const __m128i quarters[4] = {_mm256_castsi256_si128(even), _mm256_extracti128_si256(even, 1),
                                      _mm256_castsi256_si128(odd), _mm256_extracti128_si256(odd, 1)};
         for (std::size_t quarter = 0; quarter < 4; ++quarter) {
-            const __m256 total = _mm256_cvtepi32_ps(
-                _mm256_sub_epi32(_mm256_cvtepu16_epi32(quarters[quarter]), offsets));
+            const __m256 total =
+                _mm256_cvtepi32_ps(_mm256_sub_epi32(_mm256_cvtepu16_epi32(quarters[quarter]), offsets));
             const __m256 term = from_bfloat16(blocks + block_terms + 16 * quarter);
             const __m256 factor = from_bfloat16(blocks + block_factors + 16 * quarter);
-            const __m256 estimate =
-                _mm256_add_ps(bases, _mm256_sub_ps(term, _mm256_mul_ps(factor, total)));
-            auto passing = static_cast<std::uint32_t>(
-                _mm256_movemask_ps(_mm256_cmp_ps(estimate, limits, _CMP_LT_OQ)));
+            const __m256 estimate = _mm256_add_ps(bases, _mm256_sub_ps(term, _mm256_mul_ps(factor, total)));
+            auto passing =
+                static_cast<std::uint32_t>(_mm256_movemask_ps(_mm256_cmp_ps(estimate, limits, _CMP_LT_OQ)));
             if (passing == 0) continue;
             alignas(32) float values[8];
             _mm256_store_ps(values, estimate);
@@ -246,9 +245,8 @@ float squared_l2_f32(const float* a, const float* b, std::size_t count) {
 float scaled_squared_l2_f32(const float* a, const float* b, float scale, std::size_t count) {
     const __m256 scales = _mm256_set1_ps(scale);
     return sum_f32(count, [=](std::size_t i, __m256i lanes) __attribute__((always_inline)) {
-        const __m256 difference =
-            _mm256_sub_ps(_mm256_maskload_ps(a + i, lanes),
-                          _mm256_mul_ps(scales, _mm256_maskload_ps(b + i, lanes)));
+        const __m256 difference = _mm256_sub_ps(_mm256_maskload_ps(a + i, lanes),
+                                                _mm256_mul_ps(scales, _mm256_maskload_ps(b + i, lanes)));
         return _mm256_mul_ps(difference, difference);
     });
 }
@@ -274,9 +272,8 @@ void add_scaled_f32(float* out, const float* b, float a, std::size_t count) {
 }  // namespace
 
 const Kernels detail::avx2_kernels = {
-    Isa::avx2,             dot,    dots,          add_rows, count_below, project,
-    residual,              lay_out_tables, scan,  score,    dot_f32,     squared_l2_f32,
-    scaled_squared_l2_f32, l1_f32, add_scaled_f32,
+    Isa::avx2, dot,   dots,    add_rows,       count_below,           project, residual,       lay_out_tables,
+    scan,      score, dot_f32, squared_l2_f32, scaled_squared_l2_f32, l1_f32,  add_scaled_f32,
 };
 
 }  // namespace ann_bench

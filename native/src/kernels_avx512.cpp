@@ -116,8 +116,8 @@ std::size_t count_below(const std::int32_t* values, std::size_t count, std::int3
     __m512i negative = _mm512_setzero_si512();
     std::size_t i = 0;
     for (; i + 16 <= count; i += 16) {
-        negative = _mm512_add_epi32(
-            negative, _mm512_movm_epi32(_mm512_cmplt_epi32_mask(load(values + i), limits)));
+        negative =
+            _mm512_add_epi32(negative, _mm512_movm_epi32(_mm512_cmplt_epi32_mask(load(values + i), limits)));
     }
     std::size_t below = static_cast<std::size_t>(-sum(fold(negative)));
     for (; i < count; ++i) below += values[i] < limit;
@@ -193,8 +193,8 @@ std::size_t scan(const std::byte* blocks, std::size_t count, const std::uint8_t*
         for (std::size_t r = 0; r < width / 8; r += 2, bits += 64, table += 128) {
             const __m512i bytes = load(bits);
             const __m512i low = _mm512_shuffle_epi8(load(table), _mm512_and_si512(bytes, nibble));
-            const __m512i high = _mm512_shuffle_epi8(
-                load(table + 64), _mm512_and_si512(_mm512_srli_epi16(bytes, 4), nibble));
+            const __m512i high =
+                _mm512_shuffle_epi8(load(table + 64), _mm512_and_si512(_mm512_srli_epi16(bytes, 4), nibble));
             const __m512i both = _mm512_add_epi8(low, high);
             even = _mm512_add_epi16(even, _mm512_and_si512(both, low_byte));
             odd = _mm512_add_epi16(odd, _mm512_srli_epi16(both, 8));
@@ -206,8 +206,7 @@ std::size_t scan(const std::byte* blocks, std::size_t count, const std::uint8_t*
             const __m512 total = _mm512_cvtepi32_ps(_mm512_sub_epi32(_mm512_cvtepu16_epi32(narrow), offsets));
             const __m512 term = from_bfloat16(blocks + block_terms + 32 * half);
             const __m512 factor = from_bfloat16(blocks + block_factors + 32 * half);
-            const __m512 estimate =
-                _mm512_add_ps(bases, _mm512_sub_ps(term, _mm512_mul_ps(factor, total)));
+            const __m512 estimate = _mm512_add_ps(bases, _mm512_sub_ps(term, _mm512_mul_ps(factor, total)));
             const __mmask16 passing = _mm512_cmp_ps_mask(estimate, limits, _CMP_LT_OQ);
             if (passing == 0) continue;
             const __m512i rows = load(blocks + 64 * half);
@@ -259,13 +258,13 @@ inline float sum_f32(std::size_t count, Term term) {
     if (i + 16 <= count) {
         first = _mm512_add_ps(first, term(i, 0xffff));
         i += 16;
-        if (i < count) second = _mm512_add_ps(second, term(i, static_cast<__mmask16>((1u << (count - i)) - 1)));
+        if (i < count)
+            second = _mm512_add_ps(second, term(i, static_cast<__mmask16>((1u << (count - i)) - 1)));
     } else if (i < count) {
         first = _mm512_add_ps(first, term(i, static_cast<__mmask16>((1u << (count - i)) - 1)));
     }
     first = _mm512_add_ps(first, second);
-    const __m256 eight =
-        _mm256_add_ps(_mm512_castps512_ps256(first), _mm512_extractf32x8_ps(first, 1));
+    const __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(first), _mm512_extractf32x8_ps(first, 1));
     const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
     const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
     return _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps(two, two, 1)));
@@ -288,9 +287,8 @@ float squared_l2_f32(const float* a, const float* b, std::size_t count) {
 float scaled_squared_l2_f32(const float* a, const float* b, float scale, std::size_t count) {
     const __m512 scales = _mm512_set1_ps(scale);
     return sum_f32(count, [=](std::size_t i, __mmask16 lanes) __attribute__((always_inline)) {
-        const __m512 difference =
-            _mm512_sub_ps(_mm512_maskz_loadu_ps(lanes, a + i),
-                          _mm512_mul_ps(scales, _mm512_maskz_loadu_ps(lanes, b + i)));
+        const __m512 difference = _mm512_sub_ps(_mm512_maskz_loadu_ps(lanes, a + i),
+                                                _mm512_mul_ps(scales, _mm512_maskz_loadu_ps(lanes, b + i)));
         return _mm512_mul_ps(difference, difference);
     });
 }
@@ -315,9 +313,21 @@ void add_scaled_f32(float* out, const float* b, float a, std::size_t count) {
 }  // namespace
 
 const Kernels detail::avx512_kernels = {
-    Isa::avx512,           dot,    dots,          add_rows, count_below, project,
-    residual,              lay_out_tables, scan,  score,    dot_f32,     squared_l2_f32,
-    scaled_squared_l2_f32, l1_f32, add_scaled_f32,
+    Isa::avx512,
+    dot,
+    dots,
+    add_rows,
+    count_below,
+    project,
+    residual,
+    lay_out_tables,
+    scan,
+    score,
+    dot_f32,
+    squared_l2_f32,
+    scaled_squared_l2_f32,
+    l1_f32,
+    add_scaled_f32,
 };
 
 }  // namespace ann_bench

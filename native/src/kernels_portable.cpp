@@ -89,8 +89,7 @@ std::size_t scan(const std::byte* blocks, std::size_t count, const std::uint8_t*
         const auto* factors = reinterpret_cast<const std::uint16_t*>(blocks + block_factors);
         for (std::size_t entry = 0; entry < block_entries; ++entry) {
             const auto sum = static_cast<float>(sums[block_lane(entry)] - offset);
-            const float estimate =
-                base + (from_bfloat16(terms[entry]) - from_bfloat16(factors[entry]) * sum);
+            const float estimate = base + (from_bfloat16(terms[entry]) - from_bfloat16(factors[entry]) * sum);
             if (estimate < limit) {
                 ids[found] = rows[entry];
                 estimates[found++] = estimate;
@@ -157,9 +156,21 @@ void add_scaled_f32(float* out, const float* b, float a, std::size_t count) {
 }  // namespace
 
 const Kernels detail::portable_kernels = {
-    Isa::portable,  dot,  dots,  add_rows, count_below,    project,
-    residual,       lay_out_tables, scan,  score,    dot_f32, squared_l2_f32,
-    scaled_squared_l2_f32, l1_f32, add_scaled_f32,
+    Isa::portable,
+    dot,
+    dots,
+    add_rows,
+    count_below,
+    project,
+    residual,
+    lay_out_tables,
+    scan,
+    score,
+    dot_f32,
+    squared_l2_f32,
+    scaled_squared_l2_f32,
+    l1_f32,
+    add_scaled_f32,
 };
 
 }  // namespace ann_bench

@@ -8,6 +8,21 @@
 #include <system_error>
 #include <unistd.h>
 
+// The address sanitizer watches the ends of what malloc gives; those of a mapping it has to be told.
+#if defined(__SANITIZE_ADDRESS__)
+#define ANN_BENCH_ADDRESS_SANITIZER
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define ANN_BENCH_ADDRESS_SANITIZER
+#endif
+#endif
+#ifdef ANN_BENCH_ADDRESS_SANITIZER
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_POISON_MEMORY_REGION(begin, bytes) ((void)(begin), (void)(bytes))
+#define ASAN_UNPOISON_MEMORY_REGION(begin, bytes) ((void)(begin), (void)(bytes))
+#endif
+
 namespace ann_bench::os {
 namespace {
 
@@ -104,11 +119,15 @@ Mapping Mapping::in_memory(std::uint64_t bytes, const std::string& what) {
     const std::size_t skipped = -reinterpret_cast<std::uintptr_t>(pages) % huge_page;
     Mapping mapping({static_cast<std::byte*>(pages), pages_bytes}, skipped, bytes);
     ::madvise(mapping.data(), bytes, MADV_HUGEPAGE);  // a wish: systems without huge pages refuse it
+    ASAN_POISON_MEMORY_REGION(pages, skipped);
+    ASAN_POISON_MEMORY_REGION(mapping.data() + bytes, huge_page - skipped);
     return mapping;
 }
 
 Mapping::~Mapping() {
-    if (!pages_.empty()) ::munmap(pages_.data(), pages_.size());
+    if (pages_.empty()) return;
+    ASAN_UNPOISON_MEMORY_REGION(pages_.data(), pages_.size());
+    ::munmap(pages_.data(), pages_.size());
 }
 
 Mapping& Mapping::operator=(Mapping&& other) noexcept {

@@ -67,7 +67,8 @@ class Basis {
                     }
                 }
                 for (std::size_t d = 0; d < length_; ++d) {
-                    vector[d] = static_cast<float>(static_cast<std::int32_t>(random.next() >> 56) - 127) - 0.5f;
+                    vector[d] =
+                        static_cast<float>(static_cast<std::int32_t>(random.next() >> 56) - 127) - 0.5f;
                 }
             }
         }

@@ -161,7 +161,8 @@ void Search::prepare() {
     const auto tables = scratch_.tables.as<std::uint8_t>();
     if (facts_.distance == Distance::hamming) {
         const auto* bits = reinterpret_cast<const std::uint8_t*>(scratch_.query_bits.data());
-        for (std::size_t j = 0; j < width; ++j) code[j] = (bits[j / 8] >> j % 8 & 1) != 0 ? bit_code : no_bit_code;
+        for (std::size_t j = 0; j < width; ++j)
+            code[j] = (bits[j / 8] >> j % 8 & 1) != 0 ? bit_code : no_bit_code;
         for (std::size_t group = 0; group < width / 4; ++group) {
             const std::uint32_t nibble = bits[group / 2] >> group % 2 * 4 & 15;
             for (std::uint32_t n = 0; n < 16; ++n) {
@@ -189,7 +190,8 @@ void Search::prepare() {
             for (int n = 0; n < 16; ++n) {
                 const int sum = (n & 1 ? q[0] : -q[0]) + (n & 2 ? q[1] : -q[1]) + (n & 4 ? q[2] : -q[2]) +
                                 (n & 8 ? q[3] : -q[3]);
-                tables[16 * group + static_cast<std::size_t>(n)] = static_cast<std::uint8_t>((sum + 254) >> 2);
+                tables[16 * group + static_cast<std::size_t>(n)] =
+                    static_cast<std::uint8_t>((sum + 254) >> 2);
             }
         }
         offset_ = static_cast<std::int32_t>(width / 4 * 63);
@@ -299,10 +301,10 @@ void Search::scan(Link link) {
         const std::int32_t dot = kernel_.dot(scratch_.code.as<std::uint8_t>().data(), centre, facts_.width);
         base = static_cast<float>(static_cast<std::int64_t>(squared_query_) + head.constant - 2 * dot);
     }
-    const std::size_t found =
-        kernel_.scan(at + sizeof head + facts_.width, facts_.leaf_blocks(),
-                     scratch_.laid_out_tables.as<std::uint8_t>().data(), facts_.width, offset_, base,
-                     scratch_.threshold.limit(), scratch_.passing_ids.data(), scratch_.passing_estimates.data());
+    const std::size_t found = kernel_.scan(at + sizeof head + facts_.width, facts_.leaf_blocks(),
+                                           scratch_.laid_out_tables.as<std::uint8_t>().data(), facts_.width,
+                                           offset_, base, scratch_.threshold.limit(),
+                                           scratch_.passing_ids.data(), scratch_.passing_estimates.data());
     // Every tree holds a row once. Without this a damaged file could let each of its leaves hold all rows.
     if (head.entries > facts_.leaf_size || entries_ + head.entries > facts_.trees * facts_.present) {
         damaged("its leaves hold more than all rows");

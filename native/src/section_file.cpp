@@ -207,9 +207,8 @@ std::span<const std::byte> SectionWriter::mapped(std::uint32_t type) {
     return {at->second.data(), at->second.size()};
 }
 
-void SectionWriter::commit(IndexKind kind, std::span<const std::byte> facts, Features features) {
+void SectionWriter::finish(IndexKind kind, std::span<const std::byte> facts, Features features) {
     require(!committed_ && digest_ == nullptr, "a section has not ended");
-    require(facts.size() <= facts_bytes, "facts take 512 bytes at most");
     header_.magic = magic;
     header_.endian_mark = endian_mark;
     header_.major = file_major;

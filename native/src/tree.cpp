@@ -68,7 +68,8 @@ class LeafWriter {
         }
         std::memcpy(leaf, &head, sizeof head);
         std::byte* block = leaf + sizeof head + width_;
-        for (std::size_t first = 0; first < input_.facts.leaf_blocks() * block_entries; first += block_entries) {
+        for (std::size_t first = 0; first < input_.facts.leaf_blocks() * block_entries;
+             first += block_entries) {
             for (std::size_t entry = 0; entry < block_entries; ++entry) {
                 if (first + entry >= count) {
                     put(block + block_terms + 2 * entry, to_bfloat16(std::numeric_limits<float>::infinity()));
@@ -105,8 +106,8 @@ class LeafWriter {
             squared_code += c * c;
         }
         const auto outside = static_cast<float>(input_.squares[id] - squared_code);
-        const float term = static_cast<float>(r.squared_l2) +
-                           (2.0f * ratio * static_cast<float>(r.centre_signs) + outside);
+        const float term =
+            static_cast<float>(r.squared_l2) + (2.0f * ratio * static_cast<float>(r.centre_signs) + outside);
         put(block + block_terms + 2 * entry, to_bfloat16(term));
         put(block + block_factors + 2 * entry, to_bfloat16(8.0f * ratio));
         write_bits(reinterpret_cast<const std::byte*>(bits_.data()), block, entry);
@@ -154,8 +155,8 @@ class PlaneFitter {
         j += j >= i;
         const std::uint8_t* a = codes + std::size_t{sample_[i]} * width_;
         const std::uint8_t* b = codes + std::size_t{sample_[j]} * width_;
-        if (!take_plane([&](std::size_t d) { return double(b[d]); }, [&](std::size_t d) { return double(a[d]); },
-                        normal)) {
+        if (!take_plane([&](std::size_t d) { return double(b[d]); },
+                        [&](std::size_t d) { return double(a[d]); }, normal)) {
             return false;
         }
         dots_.resize(picked);
@@ -233,7 +234,8 @@ class TreeBuilder {
         if (positions.size() <= leaf_size_) return add_leaf(positions);
         if (local_ids_.empty() && positions.size() <= local_rows) return grow_locally(positions, key);
         const std::size_t number = tree_.nodes.size();
-        if (number >= leaf_bit) throw std::length_error("a tree grew more than 2^31 nodes: use larger leaves");
+        if (number >= leaf_bit)
+            throw std::length_error("a tree grew more than 2^31 nodes: use larger leaves");
         tree_.nodes.emplace_back();
         tree_.normals.resize(tree_.normals.size() + width_);
         const std::size_t lefts = divide(positions, key, number);
@@ -248,7 +250,8 @@ class TreeBuilder {
     Link grow_locally(std::span<std::uint32_t> ids, std::uint64_t key) {
         local_codes_.resize(ids.size() * width_);
         for (std::size_t i = 0; i < ids.size(); ++i) {
-            std::memcpy(local_codes_.data() + i * width_, input_.codes + std::size_t{ids[i]} * width_, width_);
+            std::memcpy(local_codes_.data() + i * width_, input_.codes + std::size_t{ids[i]} * width_,
+                        width_);
         }
         local_ids_.assign(ids.begin(), ids.end());
         codes_ = local_codes_.data();
@@ -307,7 +310,8 @@ class TreeBuilder {
         return std::clamp<std::size_t>(leaves, 1, (count - 1) / leaf_size_) * leaf_size_;
     }
 
-    /// The largest threshold that no more than `wanted` of the dots are below. `lefts` are below the fitter's.
+    /// The largest threshold that no more than `wanted` of the dots are below. `lefts` are below the
+    /// fitter's.
     std::int32_t find_threshold(std::size_t wanted, std::size_t lefts) const {
         std::int32_t low = fitter_.threshold(), high = low;
         if (lefts > wanted) {

@@ -49,7 +49,8 @@ bool read_floats(const Vectors& vectors, std::size_t which, std::uint32_t dimens
             } else if constexpr (std::is_same_v<T, Half>) {
                 std::transform(from, from + dimension, to, to_float);
             } else if constexpr (std::is_same_v<T, Bit>) {
-                std::transform(from, from + dimension, to, [](Bit bit) { return bit.byte != 0 ? 1.0f : 0.0f; });
+                std::transform(from, from + dimension, to,
+                               [](Bit bit) { return bit.byte != 0 ? 1.0f : 0.0f; });
             } else {
                 std::copy(from, from + dimension, to);
             }

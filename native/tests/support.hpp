@@ -23,10 +23,10 @@ inline std::vector<float> random_floats(std::size_t count, std::uint64_t seed) {
     return values;
 }
 
-inline std::vector<std::uint8_t> random_bits(std::size_t count, std::uint64_t seed) {
+inline std::vector<Bit> random_bits(std::size_t count, std::uint64_t seed) {
     Random random(seed);
-    std::vector<std::uint8_t> values(count);
-    for (auto& value : values) value = random.coin();
+    std::vector<Bit> values(count);
+    for (Bit& value : values) value.byte = random.coin();
     return values;
 }
 

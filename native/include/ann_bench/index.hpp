@@ -26,7 +26,7 @@ inline constexpr std::uint8_t bit_code = 96, no_bit_code = 32;
 struct Node {
     float offset;
     float scale;
-    Link left;   ///< larger than the node's own number, if it is a node
+    Link left;  ///< larger than the node's own number, if it is a node
     Link right;
 };
 static_assert(sizeof(Node) == 16);
@@ -73,17 +73,17 @@ static_assert(sizeof(Facts) == 88);
 /// The parts of an index. Does not own them.
 struct IndexView {
     Facts facts;
-    const std::byte* rows;                ///< floats as given, or packed bits; facts.row_bytes() apart
-    const float* inverse_norms;           ///< angular: 1 / |row|, 0 for a zero row
-    const std::uint8_t* codes;            ///< 4 bits a dimension
-    const std::int32_t* code_terms;       ///< what a row adds to its estimated distance
-    const float* mean;                    ///< what the projection takes off, `depth` numbers
-    const std::int8_t* matrix;            ///< the projection, as Kernels::project takes it
-    const std::int32_t* column_sums;      ///< of the matrix, times 64: what unsigned inputs add
+    const std::byte* rows;            ///< floats as given, or packed bits; facts.row_bytes() apart
+    const float* inverse_norms;       ///< angular: 1 / |row|, 0 for a zero row
+    const std::uint8_t* codes;        ///< 4 bits a dimension
+    const std::int32_t* code_terms;   ///< what a row adds to its estimated distance
+    const float* mean;                ///< what the projection takes off, `depth` numbers
+    const std::int8_t* matrix;        ///< the projection, as Kernels::project takes it
+    const std::int32_t* column_sums;  ///< of the matrix, times 64: what unsigned inputs add
     const Node* nodes;
-    const std::int8_t* normals;           ///< `width` for each node
-    const std::byte* leaves;              ///< facts.leaf_bytes() apart
-    const Link* roots;                    ///< one for each tree
+    const std::int8_t* normals;  ///< `width` for each node
+    const std::byte* leaves;     ///< facts.leaf_bytes() apart
+    const Link* roots;           ///< one for each tree
 };
 
 }  // namespace ann_bench

@@ -51,8 +51,8 @@ struct Projection {
     float steps_per_unit = 0;
 };
 
-/// Finds the projection for rows like those of the sample (`sample` / `depth` of them, one after another; they
-/// are changed).
+/// Finds the projection for rows like those of the sample (`sample` / `depth` of them, one after another;
+/// they are changed).
 ///
 /// Up to max_width dimensions it is a random rotation into code_width(depth) dimensions, which spreads the
 /// variance evenly; beyond, it is the principal axes by subspace iteration (Halko, Martinsson & Tropp 2011),

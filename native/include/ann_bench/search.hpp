@@ -57,7 +57,7 @@ class Threshold {
 
     std::vector<std::uint32_t> counts_;
     std::size_t wanted_ = 0;
-    std::size_t below_ = 0;     ///< values in the buckets up to `last_`
+    std::size_t below_ = 0;  ///< values in the buckets up to `last_`
     std::uint32_t last_ = 0;
     std::uint32_t lowest_ = 0, highest_ = 0;  ///< buckets in use
     float limit_ = 0;
@@ -133,7 +133,8 @@ struct Effort {
 /// search that takes more steps than there are nodes and leaves is stopped).
 class Search {
   public:
-    Search(const IndexView& index, Scratch& scratch) : index_(index), facts_(index.facts), scratch_(scratch) {}
+    Search(const IndexView& index, Scratch& scratch)
+        : index_(index), facts_(index.facts), scratch_(scratch) {}
 
     /// Writes the `k` nearest of the rows found, ties by id; -1 and +inf where the index has fewer rows.
     void run(std::size_t k, const Effort& effort, std::int32_t* ids, float* distances);

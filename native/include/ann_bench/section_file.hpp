@@ -131,15 +131,16 @@ class SectionWriter {
     /// The bytes of a section that has ended, mapped read-only for the lifetime of the writer.
     std::span<const std::byte> mapped(std::uint32_t type);
 
-    /// Finishes the file. After this only `mapped` may be called.
+    /// Finishes the file. After this only `mapped` may be called. Facts have no padding, whose bytes would be
+    /// those of chance.
     template <Plain Facts>
     void commit(IndexKind kind, const Facts& facts, Features features = {}) {
         static_assert(sizeof(Facts) <= facts_bytes);
-        commit(kind, std::as_bytes(std::span(&facts, 1)), features);
+        finish(kind, std::as_bytes(std::span(&facts, 1)), features);
     }
-    void commit(IndexKind kind, std::span<const std::byte> facts, Features features = {});
 
   private:
+    void finish(IndexKind kind, std::span<const std::byte> facts, Features features);
     Section* find(std::uint32_t type);
     void flush();
 

@@ -21,10 +21,10 @@ struct Tree {
 
 /// What a tree is built over.
 struct TreeInput {
-    Facts facts;                   ///< distance, width, leaf_size
-    const std::uint8_t* codes;     ///< `width` unsigned codes for each row
-    const std::int32_t* squares;   ///< squared distances from the mean, in squared steps
-    const std::byte* rows;         ///< hamming: the packed bits
+    Facts facts;                  ///< distance, width, leaf_size
+    const std::uint8_t* codes;    ///< `width` unsigned codes for each row
+    const std::int32_t* squares;  ///< squared distances from the mean, in squared steps
+    const std::byte* rows;        ///< hamming: the packed bits
 };
 
 /// Builds the tree that belongs to `key` over the rows `ids`, which are reordered.

@@ -1,0 +1,101 @@
+// A fuzz target: any bytes, taken for a file, give an error or an index that can be queried, verified and
+// closed. Never a crash, a hang or a read outside the file.
+
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <fcntl.h>
+#include <span>
+#include <string>
+#include <sys/mman.h>
+#include <unistd.h>
+#include <vector>
+
+#include "ann_bench/forest.hpp"
+#include "ann_bench/random.hpp"
+#include "ann_bench/section_file.hpp"
+
+using namespace ann_bench;
+
+namespace {
+
+/// A file without a folder, with a path all the same.
+class MemoryFile {
+  public:
+    MemoryFile() : descriptor_(::memfd_create("fuzz", MFD_CLOEXEC)) {
+        if (descriptor_ < 0) os::fail("memfd_create");
+    }
+    ~MemoryFile() { ::close(descriptor_); }
+    MemoryFile(const MemoryFile&) = delete;
+    MemoryFile& operator=(const MemoryFile&) = delete;
+
+    std::string path() const { return "/proc/self/fd/" + std::to_string(descriptor_); }
+
+    void assign(std::span<const std::byte> bytes) const {
+        if (::ftruncate(descriptor_, 0) != 0 ||
+            ::pwrite(descriptor_, bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size())) {
+            os::fail(path());
+        }
+    }
+
+  private:
+    int descriptor_;
+};
+
+void query(const Forest& forest) {
+    const Facts& facts = forest.facts();
+    constexpr std::size_t count = 2;
+    constexpr std::size_t k = 5;
+    Random random(facts.dimension);
+    std::vector<float> floats(count * facts.dimension);
+    std::vector<Bit> bits(floats.size());
+    for (float& value : floats) value = static_cast<float>(random.below(2001)) / 1000.0f - 1.0f;
+    for (Bit& bit : bits) bit.byte = random.coin();
+    const Vectors vectors = facts.distance == Distance::hamming ? Vectors(std::span<const Bit>(bits))
+                                                                : Vectors(std::span<const float>(floats));
+    std::vector<std::int32_t> ids(count * k);
+    std::vector<float> distances(count * k);
+    for (const std::uint64_t search_k : {std::uint64_t{1}, std::uint64_t{300}}) {
+        forest.query(vectors, count, k, {search_k, k}, 1, ids.data(), distances.data());
+        for (const std::int32_t id : ids) {
+            if (id < -1 || id >= static_cast<std::int64_t>(facts.rows)) std::abort();
+        }
+    }
+}
+
+void open_and_query(const std::string& path, OpenMode mode) {
+    try {
+        query(Forest::open(path, mode));
+    } catch (const DamagedIndex&) {
+    }
+    try {
+        SectionFile::open(path, mode).verify();
+    } catch (const DamagedIndex&) {
+    }
+}
+
+}  // namespace
+
+/// Tries the bytes as they are, with a header whose checksum is right, and with one that knows the size as
+/// well: by chance no input would get that far.
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+    static const MemoryFile file;
+    std::vector<std::byte> bytes(size);
+    if (size > 0) std::memcpy(bytes.data(), data, size);
+    file.assign(bytes);
+    open_and_query(file.path(), OpenMode::mmap);
+    FileHeader header;
+    if (size < sizeof header) return 0;
+    std::memcpy(&header, data, sizeof header);
+    const auto with_header = [&](OpenMode mode) {
+        header.digest = header.expected_digest();
+        std::memcpy(bytes.data(), &header, sizeof header);
+        file.assign(bytes);
+        open_and_query(file.path(), mode);
+    };
+    with_header(OpenMode::mmap);
+    header.file_bytes = size;
+    with_header(OpenMode::ram);
+    return 0;
+}
