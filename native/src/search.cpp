@@ -1,7 +1,6 @@
 #include "ann_bench/search.hpp"
 
 #include <algorithm>
-#include <array>
 #include <bit>
 #include <cmath>
 #include <cstring>
@@ -239,7 +238,7 @@ void Search::collect(std::uint64_t search_k, std::size_t least) {
         queue.push({index_.roots[tree], 0});
     }
     BranchQueue::Branch branches[branches_at_once];
-    std::array<Reached, branches_at_once> reached;
+    Reached reached[branches_at_once];
     while (entries_ < search_k || scratch_.candidates.size() < least) {
         const std::size_t count = queue.pop(branches, branches_at_once);
         if (count == 0) break;
@@ -254,16 +253,13 @@ void Search::collect(std::uint64_t search_k, std::size_t least) {
             }
         }
         for (std::size_t i = 0; i < count; ++i) {
-            const std::byte* at = leaf(branches[i].link);
-            LeafHead head;
-            std::memcpy(&head, at, sizeof head);
-            const auto* centre = reinterpret_cast<const std::int8_t*>(at + sizeof head);
-            const std::int32_t dot =
-                kernel_.dot(scratch_.code.as<std::uint8_t>().data(), centre, facts_.width);
-            reached[i] = {head.constant - 2 * dot, branches[i].link};
+            const Reached one{distance_to(branches[i].link), branches[i].link};
+            std::size_t place = i;
+            for (; place > 0 && reached[place - 1].distance > one.distance; --place) {
+                reached[place] = reached[place - 1];
+            }
+            reached[place] = one;
         }
-        std::sort(reached.begin(), reached.begin() + static_cast<std::ptrdiff_t>(count),
-                  [](const Reached& a, const Reached& b) { return a.distance < b.distance; });
         prefetch_bytes(leaf(reached[0].leaf), leaf_bytes_);
         for (std::size_t i = 0; i < count; ++i) {
             if (entries_ >= search_k && scratch_.candidates.size() >= least) break;
@@ -273,6 +269,17 @@ void Search::collect(std::uint64_t search_k, std::size_t least) {
     }
     for (const auto& candidate : scratch_.candidates) scratch_.seen[candidate.id / 64] = 0;
     scratch_.distance_computations += entries_;
+}
+
+/// The squared distance from the query to the centre of a leaf, less what is the same for all leaves.
+std::int32_t Search::distance_to(Link link) const {
+    const std::byte* const at = leaf(link);
+    LeafHead head;
+    std::memcpy(&head, at, sizeof head);
+    const auto* centre = reinterpret_cast<const std::int8_t*>(at + sizeof head);
+    const std::int32_t dot = kernel_.dot(scratch_.code.as<std::uint8_t>().data(), centre, facts_.width);
+    return static_cast<std::int32_t>(static_cast<std::uint32_t>(head.constant) -
+                                     2u * static_cast<std::uint32_t>(dot));
 }
 
 /// One step from a node to its near child; the far one is queued.
@@ -295,12 +302,9 @@ void Search::scan(Link link) {
     const std::byte* at = leaf(link);
     LeafHead head;
     std::memcpy(&head, at, sizeof head);
-    const auto* centre = reinterpret_cast<const std::int8_t*>(at + sizeof head);
-    float base = 0;
-    if (facts_.distance != Distance::hamming) {
-        const std::int32_t dot = kernel_.dot(scratch_.code.as<std::uint8_t>().data(), centre, facts_.width);
-        base = static_cast<float>(static_cast<std::int64_t>(squared_query_) + head.constant - 2 * dot);
-    }
+    const float base = facts_.distance == Distance::hamming
+                           ? 0.0f
+                           : static_cast<float>(std::int64_t{squared_query_} + distance_to(link));
     const std::size_t found = kernel_.scan(at + sizeof head + facts_.width, facts_.leaf_blocks(),
                                            scratch_.laid_out_tables.as<std::uint8_t>().data(), facts_.width,
                                            offset_, base, scratch_.threshold.limit(),

@@ -143,6 +143,7 @@ class Search {
     void prepare();
     void collect(std::uint64_t search_k, std::size_t least);
     Link descend(BranchQueue::Branch& branch);
+    std::int32_t distance_to(Link leaf) const;
     void scan(Link leaf);
     void admit(std::uint32_t id, float estimate);
     void narrow(std::size_t rerank);
