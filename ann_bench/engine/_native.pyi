@@ -17,10 +17,10 @@ class Forest:
         train: EngineArray,
         distance: str,
         n_trees: int,
-        leaf_size: int,
         seed: int,
         threads: int,
-        present: npt.NDArray[np.uint32],
+        present: npt.NDArray[np.uint32] | None,
+        path: bytes | None,
     ) -> Forest: ...
     @staticmethod
     def open(path: bytes, mode: str) -> Forest: ...

@@ -58,7 +58,7 @@ void dots(const std::uint8_t* rows, const std::uint32_t* ids, std::size_t count,
 }
 
 void add_rows(const std::uint8_t* rows, const std::uint32_t* ids, std::size_t count, std::size_t width,
-              std::uint32_t* totals) {
+              std::int32_t* totals) {
     // 16-bit sums hold 512 codes.
     for (std::size_t first = 0; first < count; first += 512) {
         const std::size_t last = first + 512 < count ? first + 512 : count;
@@ -290,8 +290,14 @@ void add_scaled_f32(float* out, const float* b, float a, std::size_t count) {
 }  // namespace
 
 const Kernels detail::avx2_kernels = {
-    Isa::avx2, dot,   dots,    add_rows,       count_below,           project, bough_dots, residual,       lay_out_tables,
-    scan,      score, dot_f32, squared_l2_f32, scaled_squared_l2_f32, l1_f32,  add_scaled_f32,
+    Isa::avx2,      dot,
+    dots,           add_rows,
+    count_below,    project,
+    bough_dots,     residual,
+    lay_out_tables, scan,
+    score,          dot_f32,
+    squared_l2_f32, scaled_squared_l2_f32,
+    l1_f32,         add_scaled_f32,
 };
 
 }  // namespace ann_bench

@@ -92,7 +92,7 @@ void dots(const std::uint8_t* rows, const std::uint32_t* ids, std::size_t count,
 }
 
 void add_rows(const std::uint8_t* rows, const std::uint32_t* ids, std::size_t count, std::size_t width,
-              std::uint32_t* totals) {
+              std::int32_t* totals) {
     // 16-bit sums hold 512 codes.
     for (std::size_t first = 0; first < count; first += 512) {
         const std::size_t last = first + 512 < count ? first + 512 : count;
@@ -106,7 +106,7 @@ void add_rows(const std::uint8_t* rows, const std::uint32_t* ids, std::size_t co
             const __m256i parts[4] = {_mm512_castsi512_si256(low), _mm512_extracti64x4_epi64(low, 1),
                                       _mm512_castsi512_si256(high), _mm512_extracti64x4_epi64(high, 1)};
             for (std::size_t p = 0; p < 4; ++p) {
-                std::uint32_t* to = totals + j + 16 * p;
+                std::int32_t* to = totals + j + 16 * p;
                 _mm512_storeu_si512(to, _mm512_add_epi32(load(to), _mm512_cvtepu16_epi32(parts[p])));
             }
         }
@@ -333,21 +333,14 @@ void add_scaled_f32(float* out, const float* b, float a, std::size_t count) {
 }  // namespace
 
 const Kernels detail::avx512_kernels = {
-    Isa::avx512,
-    dot,
-    dots,
-    add_rows,
-    count_below,
-    project, bough_dots,
-    residual,
-    lay_out_tables,
-    scan,
-    score,
-    dot_f32,
-    squared_l2_f32,
-    scaled_squared_l2_f32,
-    l1_f32,
-    add_scaled_f32,
+    Isa::avx512,    dot,
+    dots,           add_rows,
+    count_below,    project,
+    bough_dots,     residual,
+    lay_out_tables, scan,
+    score,          dot_f32,
+    squared_l2_f32, scaled_squared_l2_f32,
+    l1_f32,         add_scaled_f32,
 };
 
 }  // namespace ann_bench

@@ -19,7 +19,7 @@ void dots(const std::uint8_t* rows, const std::uint32_t* ids, std::size_t count,
 }
 
 void add_rows(const std::uint8_t* rows, const std::uint32_t* ids, std::size_t count, std::size_t width,
-              std::uint32_t* sums) {
+              std::int32_t* sums) {
     for (std::size_t i = 0; i < count; ++i) {
         const std::uint8_t* row = rows + ids[i] * width;
         for (std::size_t j = 0; j < width; ++j) sums[j] += row[j];
@@ -168,21 +168,14 @@ void add_scaled_f32(float* out, const float* b, float a, std::size_t count) {
 }  // namespace
 
 const Kernels detail::portable_kernels = {
-    Isa::portable,
-    dot,
-    dots,
-    add_rows,
-    count_below,
-    project, bough_dots,
-    residual,
-    lay_out_tables,
-    scan,
-    score,
-    dot_f32,
-    squared_l2_f32,
-    scaled_squared_l2_f32,
-    l1_f32,
-    add_scaled_f32,
+    Isa::portable,  dot,
+    dots,           add_rows,
+    count_below,    project,
+    bough_dots,     residual,
+    lay_out_tables, scan,
+    score,          dot_f32,
+    squared_l2_f32, scaled_squared_l2_f32,
+    l1_f32,         add_scaled_f32,
 };
 
 }  // namespace ann_bench

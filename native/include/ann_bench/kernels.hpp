@@ -61,7 +61,7 @@ struct Kernels {
 
     /// sums[j] += rows[ids[i] * width + j] for i < count.
     void (*add_rows)(const std::uint8_t* rows, const std::uint32_t* ids, std::size_t count, std::size_t width,
-                     std::uint32_t* sums);
+                     std::int32_t* sums);
 
     /// How many of the values are smaller than `limit`.
     std::size_t (*count_below)(const std::int32_t* values, std::size_t count, std::int32_t limit);
@@ -70,8 +70,8 @@ struct Kernels {
     void (*project)(const std::uint8_t* values, std::size_t depth, const std::int8_t* matrix,
                     std::size_t width, std::int32_t* out);
 
-    /// out[i] = dot of the 4-bit centre i < 16 with `query`. Centres stand side by side, 8 dimensions at a time:
-    /// byte 4 i + t of each 64 holds dimension t of its 8 in the low half, and 4 + t in the high half.
+    /// out[i] = dot of the 4-bit centre i < 16 with `query`. Centres stand side by side, 8 dimensions at a
+    /// time: byte 4 i + t of each 64 holds dimension t of its 8 in the low half, and 4 + t in the high half.
     void (*bough_dots)(const std::uint8_t* centres, const std::int8_t* query, std::size_t width,
                        std::int32_t* out);
 
