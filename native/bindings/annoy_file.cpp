@@ -1,12 +1,12 @@
 // AnnoyFile for ann_bench/engine/annoy.py, which has converted and checked all that comes here.
 
+#include "ann_bench/annoy_file.hpp"
+
 #include <algorithm>
 #include <string>
 
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
-
-#include "ann_bench/annoy_file.hpp"
 
 namespace py = pybind11;
 

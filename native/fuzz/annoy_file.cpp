@@ -1,5 +1,8 @@
-// Takes any bytes for a file that Annoy wrote, opens it with each distance and searches it. What is wrong with
-// it may only show in answers or as DamagedIndex. Seeds: tests/golden/annoy, which have these dimensions.
+// Takes any bytes for a file that Annoy wrote, opens it with each distance and searches it. What is wrong
+// with it may only show in answers or as DamagedIndex. Seeds: tests/golden/annoy, which have these
+// dimensions.
+
+#include "ann_bench/annoy_file.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -8,8 +11,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 #include <vector>
-
-#include "ann_bench/annoy_file.hpp"
 
 namespace {
 

@@ -214,8 +214,7 @@ class Mapping {
                         " bytes). Ensure you are opening using the same metric and number of dimensions you "
                         "used to create the index");
             }
-            address_ =
-                ::mmap(nullptr, size_, PROT_READ, MAP_SHARED | (prefault ? MAP_POPULATE : 0), file, 0);
+            address_ = ::mmap(nullptr, size_, PROT_READ, MAP_SHARED | (prefault ? MAP_POPULATE : 0), file, 0);
             if (address_ == MAP_FAILED) fail(path);
         } catch (...) {
             ::close(file);
@@ -272,8 +271,7 @@ class FileOf final : public AnnoyFile {
 
     float distance(std::int32_t a, std::int32_t b) const override {
         const Element* row = row_of(a);
-        return Metric::value(
-            Metric::rank(row, Metric::squared_norm(row, elements_), node(b), elements_));
+        return Metric::value(Metric::rank(row, Metric::squared_norm(row, elements_), node(b), elements_));
     }
 
     Answers query(const float* vector, std::int32_t k, std::int32_t search_k) const override {
@@ -410,7 +408,8 @@ class FileOf final : public AnnoyFile {
             if (steps_left-- == 0) damaged("a search would not end");
             found += take(branch.second, scratch);
         }
-        for (const std::int32_t item : scratch.candidates) scratch.seen[static_cast<std::size_t>(item) / 64] = 0;
+        for (const std::int32_t item : scratch.candidates)
+            scratch.seen[static_cast<std::size_t>(item) / 64] = 0;
     }
 
     bool is_split(std::int32_t number) const { return node(number).descendants() > bucket_; }
@@ -469,7 +468,8 @@ class FileOf final : public AnnoyFile {
     /// Candidates lie anywhere: without this each would cost a full trip to memory.
     void prefetch(std::int32_t item) const {
         const std::byte* at = node(item).at;
-        for (std::size_t i = 0; i < std::min(prefetch_bytes, node_bytes_); i += 64) __builtin_prefetch(at + i);
+        for (std::size_t i = 0; i < std::min(prefetch_bytes, node_bytes_); i += 64)
+            __builtin_prefetch(at + i);
     }
 
     std::unique_ptr<Scratch> borrow() const {

@@ -22,7 +22,7 @@ class AnnoyFile {
   public:
     struct Answers {
         std::vector<std::int32_t> ids;  ///< nearest first, equal distances by id
-        std::vector<float> distances;   ///< as Annoy tells them: sqrt(2 - 2 cos), inner product, count of bits
+        std::vector<float> distances;  ///< as Annoy tells them: sqrt(2 - 2 cos), inner product, count of bits
     };
 
     /// Maps the file read-only and finds the roots from its end; no pass over the items.
