@@ -52,6 +52,7 @@ class Forest:
         split: str = "two_means",
         seed: int = 0,
         threads: int = 1,
+        present: npt.NDArray[np.bool_] | None = None,
     ) -> Self:
         """Return an index of the rows of `train`; it keeps a copy of them.
 
@@ -75,6 +76,8 @@ class Forest:
             0 to 2**64 - 1.
         threads
             How many threads build; a tree is built by one.
+        present
+            Shape (n,): False at rows that are stored and never found. By default all are found.
 
         Raises
         ------
@@ -89,7 +92,7 @@ class Forest:
             raise ValueError(
                 f"train: got shape {array.shape}; it is (n, d) with at least one row and one column"
             )
-        return cls._of(_native.Forest.build(array, distance, n_trees, leaf_size, split, seed, threads))
+        return cls._of(_native.Forest.build(array, distance, n_trees, leaf_size, split, seed, threads, present))
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Self:
@@ -155,6 +158,10 @@ class Forest:
             If the file that the index was opened from turns out to be damaged.
         """
         return self._index.query(as_engine_array(vectors, self._distance, "vectors"), k, search_k, threads)
+
+    def vector(self, row: int) -> npt.NDArray[np.float32] | npt.NDArray[np.bool_]:
+        """Return a copy of a row, shape (d,): float32, or bool for hamming. IndexError if there is none."""
+        return self._index.vector(row)
 
     def info(self) -> dict[str, Any]:
         """Return what the index is.

@@ -3,11 +3,13 @@
 
 #include <algorithm>
 #include <limits>
+#include <optional>
 #include <string>
 #include <system_error>
 
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
 
 #include "ann_bench/file.hpp"
 #include "ann_bench/forest.hpp"
@@ -67,7 +69,8 @@ Vectors values_of(const py::array& array, Distance distance) {
 }
 
 Forest build(const py::array& train, const std::string& distance, py::handle n_trees, py::handle leaf_size,
-             const std::string& split, py::handle seed, py::handle threads) {
+             const std::string& split, py::handle seed, py::handle threads,
+             const std::optional<py::array_t<bool, py::array::c_style>>& present) {
     BuildOptions options;
     options.distance = static_cast<Distance>(number_of(distance_names, distance, "distance"));
     options.split = static_cast<SplitScheme>(number_of(split_names, split, "split"));
@@ -80,8 +83,13 @@ Forest build(const py::array& train, const std::string& distance, py::handle n_t
     const auto dimension = static_cast<std::size_t>(train.shape(1));
     if (dimension > max_dimension) throw py::value_error("train: rows have 1 to 65535 dimensions");
     const Vectors vectors = values_of(train, options.distance);
+    std::span<const std::uint8_t> mask;
+    if (present) {
+        mask = {reinterpret_cast<const std::uint8_t*>(present->data()),
+                static_cast<std::size_t>(present->size())};
+    }
     const py::gil_scoped_release release;
-    return Forest::build(vectors, count, static_cast<std::uint32_t>(dimension), options);
+    return Forest::build(vectors, count, static_cast<std::uint32_t>(dimension), options, mask);
 }
 
 py::tuple query(const Forest& forest, const py::array& vectors, py::handle k, py::handle search_k,
@@ -113,6 +121,18 @@ py::tuple query(const Forest& forest, const py::array& vectors, py::handle k, py
         forest.query(values, count, answers, entries, workers, to_ids, to_distances);
     }
     return py::make_tuple(std::move(ids), std::move(distances));
+}
+
+py::array vector(const Forest& forest, std::size_t row) {
+    const auto dimension = static_cast<py::ssize_t>(forest.summary().dimension);
+    if (forest.summary().distance == Distance::hamming) {
+        py::array_t<bool> values(dimension);
+        forest.vector(row, reinterpret_cast<std::uint8_t*>(values.mutable_data()));
+        return values;
+    }
+    py::array_t<float> values(dimension);
+    forest.vector(row, values.mutable_data());
+    return values;
 }
 
 py::dict info(const Forest& forest) {
@@ -158,11 +178,13 @@ PYBIND11_MODULE(_native, module) {
     const auto free_of_gil = py::call_guard<py::gil_scoped_release>();
     py::class_<Forest>(module, "Forest")
         .def_static("build", &build, py::arg("train").noconvert(), py::arg("distance"), py::arg("n_trees"),
-                    py::arg("leaf_size"), py::arg("split"), py::arg("seed"), py::arg("threads"))
+                    py::arg("leaf_size"), py::arg("split"), py::arg("seed"), py::arg("threads"),
+                    py::arg("present"))
         .def_static("open", &Forest::open, py::arg("path"), free_of_gil)
         .def("save", &Forest::save, py::arg("path"), free_of_gil)
         .def("query", &query, py::arg("vectors").noconvert(), py::arg("k"), py::arg("search_k"),
              py::arg("threads"))
+        .def("vector", &vector, py::arg("row"))
         .def("info", &info)
         .def_property_readonly("distance_computations", &Forest::distance_computations);
     bind_annoy_file(module);

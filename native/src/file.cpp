@@ -34,7 +34,8 @@ struct Header {
     std::uint32_t trees;
     std::uint32_t leaf_size;
     std::uint32_t split;
-    std::uint32_t reserved[11];
+    std::uint32_t reserved[9];
+    std::uint64_t present;
     std::uint64_t checksum;  ///< of all bytes before it
 };
 static_assert(sizeof(Header) == 128);
@@ -75,6 +76,7 @@ Places places_of(const Summary& summary) {
     require(static_cast<std::size_t>(summary.split) < split_names.size(), "split");
     require(summary.dimension >= 1 && summary.dimension <= max_dimension, "dimension");
     require(summary.rows >= 1 && summary.rows < leaf_bit, "rows");
+    require(summary.present <= summary.rows, "present rows");
     require(summary.trees >= 1, "trees");
     require(summary.nodes < leaf_bit, "nodes");
     // A tree has one leaf more than it has nodes.
@@ -145,6 +147,7 @@ void write_index(const IndexView& index, const std::string& path) {
     header.seed = summary.seed;
     header.trees = summary.trees;
     header.leaf_size = summary.leaf_size;
+    header.present = summary.present;
     header.split = static_cast<std::uint32_t>(summary.split);
     header.checksum = checksum(header);
 
@@ -214,6 +217,7 @@ MappedIndex open_index(const std::string& path) {
     summary.split = static_cast<SplitScheme>(header.split);
     summary.seed = header.seed;
     summary.rows = header.rows;
+    summary.present = header.present;
     summary.nodes = header.nodes;
     summary.leaves = header.leaves;
     Places places{};

@@ -3,6 +3,7 @@
 #include <cstring>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 #include "ann_bench/file.hpp"
 #include "ann_bench/parallel.hpp"
@@ -32,13 +33,13 @@ void check_kind(const Vectors& vectors, Distance distance, std::size_t values) {
 }
 
 template <class Policy>
-std::vector<Tree> grow_trees(const Buffer& rows, const Layout& layout, std::uint32_t count,
+std::vector<Tree> grow_trees(const Buffer& rows, const Layout& layout, const std::vector<std::uint32_t>& ids,
                              const BuildOptions& options) {
     std::vector<Tree> trees(options.trees);
     const RowsView<typename Policy::Element> view{rows.data(), layout.row_bytes, layout.width};
     parallel_for(options.trees, options.threads, [&](std::size_t tree) {
         TreeBuilder<Policy> builder(view, layout, options.leaf_size, options.split);
-        trees[tree] = builder.build(count, derive_key(mix(options.seed), tree));
+        trees[tree] = builder.build(ids, derive_key(mix(options.seed), tree));
     });
     return trees;
 }
@@ -86,8 +87,8 @@ void join(std::vector<Tree>& trees, const Layout& layout, Summary& summary, Owne
 
 }  // namespace
 
-Forest Forest::build(Vectors vectors, std::size_t count, std::uint32_t dimension,
-                     const BuildOptions& options) {
+Forest Forest::build(Vectors vectors, std::size_t count, std::uint32_t dimension, const BuildOptions& options,
+                     std::span<const std::uint8_t> present) {
     const auto require = [](bool holds, const char* what) {
         if (!holds) throw std::invalid_argument(what);
     };
@@ -96,6 +97,11 @@ Forest Forest::build(Vectors vectors, std::size_t count, std::uint32_t dimension
     require(options.trees >= 1, "n_trees: at least 1");
     require(options.leaf_size >= 1, "leaf_size: at least 1");
     check_kind(vectors, options.distance, count * dimension);
+    require(present.empty() || present.size() == count, "present: one value for each row");
+    std::vector<std::uint32_t> ids;
+    for (std::size_t i = 0; i < count; ++i) {
+        if (present.empty() || present[i] != 0) ids.push_back(static_cast<std::uint32_t>(i));
+    }
 
     IndexView view{};
     view.summary = {options.distance,
@@ -106,12 +112,13 @@ Forest Forest::build(Vectors vectors, std::size_t count, std::uint32_t dimension
                     options.seed,
                     count,
                     0,
-                    0};
+                    0,
+                    ids.size()};
     view.layout = layout_of(options.distance, dimension);
     const auto owned = std::make_shared<Owned>();
     owned->rows = prepare_rows(options.distance, dimension, vectors, count, options.threads);
     auto trees = with_policy(options.distance, [&]<class Policy>() {
-        return grow_trees<Policy>(owned->rows, view.layout, static_cast<std::uint32_t>(count), options);
+        return grow_trees<Policy>(owned->rows, view.layout, ids, options);
     });
     join(trees, view.layout, view.summary, *owned);
     view.rows = owned->rows.data();
@@ -129,6 +136,17 @@ Forest Forest::open(const std::string& path) {
 
 void Forest::save(const std::string& path) const {
     save_index(view_, path);
+}
+
+void Forest::vector(std::size_t row, float* to) const {
+    if (row >= view_.summary.rows) throw std::out_of_range("no such row");
+    std::memcpy(to, view_.rows + row * view_.layout.row_bytes, view_.summary.dimension * sizeof(float));
+}
+
+void Forest::vector(std::size_t row, std::uint8_t* to) const {
+    if (row >= view_.summary.rows) throw std::out_of_range("no such row");
+    const auto* words = reinterpret_cast<const std::uint64_t*>(view_.rows + row * view_.layout.row_bytes);
+    for (std::uint32_t i = 0; i < view_.summary.dimension; ++i) to[i] = (words[i / 64] >> (i % 64)) & 1;
 }
 
 void Forest::query(Vectors vectors, std::size_t count, std::size_t k, std::uint64_t search_k,

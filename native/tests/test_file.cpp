@@ -120,7 +120,7 @@ TEST_CASE("no number in a header makes sizes wrap around") {
     summary.distance = Distance::euclidean;
     summary.dimension = max_dimension;
     summary.trees = 1u << 28;
-    summary.rows = leaf_bit - 1;
+    summary.rows = summary.present = leaf_bit - 1;
     summary.nodes = 0;
     summary.leaves = summary.trees;
     CHECK(file_bytes(summary) > std::uint64_t{1} << 60);

@@ -126,7 +126,9 @@ TEST_CASE(
             if constexpr (!std::is_same_v<Policy, Hamming>) {
                 const RowsView<float> padded{rows.data(), layout.row_bytes, layout.width};
                 TreeBuilder<Policy> builder(padded, layout, 10, SplitScheme::two_means);
-                const Tree tree = builder.build(count, 3);
+                std::vector<std::uint32_t> all(count);
+                std::iota(all.begin(), all.end(), 0u);
+                const Tree tree = builder.build(all, 3);
                 CHECK(tree.leaf_begins.size() == 128);
                 CHECK(tree.nodes.size() == 127 * layout.node_bytes);
                 CHECK(std::set(tree.entries.begin(), tree.entries.end()).size() == count);

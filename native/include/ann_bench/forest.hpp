@@ -27,8 +27,10 @@ class Forest {
     /// The result depends on the vectors and the options without `threads`, to the last byte.
     /// Throws std::invalid_argument if a size is out of range, a value is not finite, or the vectors are
     /// bytes where the distance needs floats.
+    ///
+    /// `present`, if not empty, has a byte per row; rows with 0 are stored and never found.
     static Forest build(Vectors vectors, std::size_t count, std::uint32_t dimension,
-                        const BuildOptions& options);
+                        const BuildOptions& options, std::span<const std::uint8_t> present = {});
 
     /// See open_index.
     static Forest open(const std::string& path);
@@ -42,6 +44,10 @@ class Forest {
     /// `search_k`. Throws std::invalid_argument if a value is not finite, DamagedIndex.
     void query(Vectors vectors, std::size_t count, std::size_t k, std::uint64_t search_k, unsigned threads,
                std::int32_t* ids, float* distances) const;
+
+    /// A row as it is stored, float or one byte per bit.
+    void vector(std::size_t row, float* to) const;
+    void vector(std::size_t row, std::uint8_t* to) const;
 
     const Summary& summary() const { return view_.summary; }
 

@@ -48,9 +48,10 @@ struct Summary {
     std::uint64_t rows;
     std::uint64_t nodes;
     std::uint64_t leaves;
+    std::uint64_t present;  ///< rows that can be found
 
-    /// Every tree holds every row once.
-    std::uint64_t entries() const { return trees * rows; }
+    /// Every tree holds every row that can be found once.
+    std::uint64_t entries() const { return trees * present; }
 };
 
 /// The parts of an index. Does not own them; a node's number is larger than its parent's.

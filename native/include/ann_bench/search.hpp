@@ -111,7 +111,7 @@ class Search {
             queue.push_back({std::numeric_limits<float>::infinity(), index_.roots[tree], no_parent});
         }
         std::make_heap(queue.begin(), queue.end());
-        const std::size_t wanted = std::min<std::uint64_t>(k, summary.rows);
+        const std::size_t wanted = std::min<std::uint64_t>(k, summary.present);
         std::uint64_t entries = 0;
         steps_left_ = summary.nodes + summary.leaves;
         while (!queue.empty() && (entries < search_k || scratch_.candidates.size() < wanted)) {

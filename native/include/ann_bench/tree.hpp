@@ -2,7 +2,6 @@
 // One tree: rows are split until a leaf holds them.
 
 #include <cstring>
-#include <numeric>
 #include <span>
 #include <vector>
 
@@ -25,11 +24,10 @@ class TreeBuilder {
                 SplitScheme scheme)
         : rows_(rows), layout_(layout), leaf_size_(leaf_size), split_(rows, scheme) {}
 
-    /// Builds the tree that belongs to `key` over rows 0..count-1 (count >= 1).
-    Tree build(std::uint32_t count, std::uint64_t key) {
+    /// Builds the tree that belongs to `key` over the rows `ids`.
+    Tree build(const std::vector<std::uint32_t>& ids, std::uint64_t key) {
         tree_ = Tree{};
-        tree_.entries.resize(count);
-        std::iota(tree_.entries.begin(), tree_.entries.end(), 0u);
+        tree_.entries = ids;
         tree_.root = grow(tree_.entries, key);
         return std::move(tree_);
     }
