@@ -92,7 +92,9 @@ class Forest:
             raise ValueError(
                 f"train: got shape {array.shape}; it is (n, d) with at least one row and one column"
             )
-        return cls._of(_native.Forest.build(array, distance, n_trees, leaf_size, split, seed, threads, present))
+        return cls._of(
+            _native.Forest.build(array, distance, n_trees, leaf_size, split, seed, threads, present)
+        )
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Self:

@@ -209,10 +209,10 @@ class Mapping {
             size_ = static_cast<std::size_t>(status.st_size);
             if (size_ == 0) damaged("size of file is zero");
             if (size_ % node_bytes != 0) {
-                damaged(std::to_string(size_) + " bytes; index size is not a multiple of vector size (" +
-                        std::to_string(node_bytes) +
-                        " bytes). Ensure you are opening using the same metric and number of dimensions you "
-                        "used to create the index");
+                damaged(
+                    "Index size is not a multiple of vector size. Ensure you are opening using the same "
+                    "metric you used to create the index. It is " +
+                    std::to_string(size_) + " bytes, and a node takes " + std::to_string(node_bytes));
             }
             address_ = ::mmap(nullptr, size_, PROT_READ, MAP_SHARED | (prefault ? MAP_POPULATE : 0), file, 0);
             if (address_ == MAP_FAILED) fail(path);
