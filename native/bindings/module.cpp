@@ -18,6 +18,9 @@
 namespace py = pybind11;
 
 namespace ann_bench {
+
+void bind_annoy_file(py::module_& module);  // annoy_file.cpp
+
 namespace {
 
 constexpr std::uint64_t most_threads = 1024;
@@ -204,6 +207,7 @@ PYBIND11_MODULE(_native, module) {
         .def("set_default_effort", &set_default_effort, py::arg("search_k"), py::arg("rerank"))
         .def("info", &info)
         .def_property_readonly("distance_computations", &Forest::distance_computations);
+    bind_annoy_file(module);
 }
 
 }  // namespace ann_bench
