@@ -39,8 +39,8 @@ class Grid:
 
 GRIDS = {
     OURS: Grid(
-        build={"n_trees": [5, 3, 10]},
-        query={"rerank": [40, 80, 160]},
+        build={"n_trees": [3, 2, 5]},
+        query={"rerank": [30, 60, 120]},
         sweep="search_k",
         start=20,
     ),

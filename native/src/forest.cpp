@@ -73,16 +73,16 @@ class Builder {
     std::pair<IndexView, std::shared_ptr<const Owned>> build(const Vectors& vectors) {
         take_rows(vectors);
         Buffer codes(view_.facts.rows * view_.facts.width);
-        Buffer squares(view_.facts.rows * sizeof(std::int32_t));
+        Buffer outside(view_.facts.rows * sizeof(std::int32_t));
         if (view_.facts.distance == Distance::hamming) {
             code_bits(codes.as<std::uint8_t>());
         } else {
             if (view_.facts.distance == Distance::dot) find_longest();
             find_projection();
-            code_rows(codes.as<std::uint8_t>(), squares.as<std::int32_t>());
+            code_rows(codes.as<std::uint8_t>(), outside.as<std::int32_t>());
         }
         grow_trees(
-            {view_.facts, codes.as<std::uint8_t>().data(), squares.as<std::int32_t>().data(), view_.rows});
+            {view_.facts, codes.as<std::uint8_t>().data(), outside.as<std::int32_t>().data(), view_.rows});
         return {view_, owned_};
     }
 
@@ -187,7 +187,7 @@ class Builder {
         });
     }
 
-    void code_rows(std::span<std::uint8_t> codes, std::span<std::int32_t> squares) {
+    void code_rows(std::span<std::uint8_t> codes, std::span<std::int32_t> outside) {
         const Facts& facts = view_.facts;
         owned_->codes = Buffer(facts.rows * facts.code_bytes());
         owned_->code_terms = Buffer(facts.rows * sizeof(std::int32_t));
@@ -198,9 +198,13 @@ class Builder {
             for (std::size_t i = first; i < last; ++i) {
                 std::uint8_t* const code = codes.data() + i * facts.width;
                 place(i, placed.data());
-                squares[i] = project(view_, placed.data(), scratch, code);
+                const std::int32_t squared = project(view_, placed.data(), scratch, code);
+                outside[i] = squared;
+                for (std::size_t j = 0; j < facts.width; ++j) {
+                    outside[i] -= (code[j] - code_middle) * (code[j] - code_middle);
+                }
                 terms[i] =
-                    squares[i] + pack(code, owned_->codes.as<std::uint8_t>().data() + i * facts.code_bytes());
+                    squared + pack(code, owned_->codes.as<std::uint8_t>().data() + i * facts.code_bytes());
             }
         });
         view_.codes = owned_->codes.as<std::uint8_t>().data();

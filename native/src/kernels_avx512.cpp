@@ -126,6 +126,25 @@ std::size_t count_below(const std::int32_t* values, std::size_t count, std::int3
     return below;
 }
 
+void split(std::uint32_t* positions, const std::int32_t* values, std::size_t count, std::int32_t limit,
+           std::uint32_t* rest) {
+    const __m512i limits = _mm512_set1_epi32(limit);
+    std::uint32_t* front = positions;
+    for (std::size_t i = 0; i < count; i += 16) {
+        const std::size_t left = count - i;
+        const auto lanes = static_cast<__mmask16>(left >= 16 ? 0xffff : (1u << left) - 1);
+        const __m512i some = _mm512_maskz_loadu_epi32(lanes, positions + i);
+        const __mmask16 below =
+            _mm512_mask_cmplt_epi32_mask(lanes, _mm512_maskz_loadu_epi32(lanes, values + i), limits);
+        const auto above = static_cast<__mmask16>(lanes & ~below);
+        // The front is never ahead of what was read, so that only what was read is overwritten.
+        _mm512_mask_storeu_epi32(front, lanes, _mm512_maskz_compress_epi32(below, some));
+        _mm512_storeu_si512(rest, _mm512_maskz_compress_epi32(above, some));
+        front += __builtin_popcount(below);
+        rest += __builtin_popcount(above);
+    }
+}
+
 void project(const std::uint8_t* values, std::size_t depth, const std::int8_t* matrix, std::size_t width,
              std::int32_t* out) {
     for (std::size_t w = 0; w < width; w += 64) {
@@ -333,14 +352,23 @@ void add_scaled_f32(float* out, const float* b, float a, std::size_t count) {
 }  // namespace
 
 const Kernels detail::avx512_kernels = {
-    Isa::avx512,    dot,
-    dots,           add_rows,
-    count_below,    project,
-    bough_dots,     residual,
-    lay_out_tables, scan,
-    score,          dot_f32,
-    squared_l2_f32, scaled_squared_l2_f32,
-    l1_f32,         add_scaled_f32,
+    Isa::avx512,
+    dot,
+    dots,
+    add_rows,
+    count_below,
+    split,
+    project,
+    bough_dots,
+    residual,
+    lay_out_tables,
+    scan,
+    score,
+    dot_f32,
+    squared_l2_f32,
+    scaled_squared_l2_f32,
+    l1_f32,
+    add_scaled_f32,
 };
 
 }  // namespace ann_bench

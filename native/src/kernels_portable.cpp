@@ -32,6 +32,19 @@ std::size_t count_below(const std::int32_t* values, std::size_t count, std::int3
     return below;
 }
 
+void split(std::uint32_t* positions, const std::int32_t* values, std::size_t count, std::int32_t limit,
+           std::uint32_t* rest) {
+    std::uint32_t* front = positions;
+    for (std::size_t i = 0; i < count; ++i) {
+        const std::uint32_t position = positions[i];
+        const bool below = values[i] < limit;
+        *front = position;  // overwritten unless it counts
+        *rest = position;
+        front += below;
+        rest += !below;
+    }
+}
+
 void project(const std::uint8_t* values, std::size_t depth, const std::int8_t* matrix, std::size_t width,
              std::int32_t* out) {
     std::memset(out, 0, width * sizeof *out);
@@ -168,14 +181,23 @@ void add_scaled_f32(float* out, const float* b, float a, std::size_t count) {
 }  // namespace
 
 const Kernels detail::portable_kernels = {
-    Isa::portable,  dot,
-    dots,           add_rows,
-    count_below,    project,
-    bough_dots,     residual,
-    lay_out_tables, scan,
-    score,          dot_f32,
-    squared_l2_f32, scaled_squared_l2_f32,
-    l1_f32,         add_scaled_f32,
+    Isa::portable,
+    dot,
+    dots,
+    add_rows,
+    count_below,
+    split,
+    project,
+    bough_dots,
+    residual,
+    lay_out_tables,
+    scan,
+    score,
+    dot_f32,
+    squared_l2_f32,
+    scaled_squared_l2_f32,
+    l1_f32,
+    add_scaled_f32,
 };
 
 }  // namespace ann_bench

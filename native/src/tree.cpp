@@ -37,6 +37,13 @@ void put(std::byte* to, T value) {
     std::memcpy(to, &value, sizeof value);
 }
 
+/// Rows by their position in a copy of what a tree is built over.
+struct Rows {
+    const std::uint8_t* codes;
+    const std::uint32_t* ids;
+    const std::int32_t* outside;
+};
+
 /// Writes leaves: what a search needs to estimate the distances of their rows.
 ///
 /// The sketch of a row is a bit for each dimension: the sign of its difference from the leaf's centre. With
@@ -47,11 +54,10 @@ class LeafWriter {
     LeafWriter(const TreeInput& input)
         : input_(input), width_(input.facts.width), bits_(width_ / 8), centre_(width_), sums_(width_) {}
 
-    /// `codes` holds the codes of the rows `positions` (leaf_size at most), which are known to the index as
-    /// `ids`. `slot` is the leaf's place in its bough.
-    void write(const std::uint8_t* codes, std::span<const std::uint32_t> positions,
-               std::span<const std::uint32_t> ids, std::byte* leaf, std::byte* bough, std::size_t slot) {
-        find_centre(codes, positions);
+    /// Writes the rows `positions` of some rows, leaf_size at most. `slot` is the leaf's place in its bough.
+    void write(const Rows& rows, std::span<const std::uint32_t> positions, std::byte* leaf, std::byte* bough,
+               std::size_t slot) {
+        find_centre(rows.codes, positions);
         auto* const centres = reinterpret_cast<std::uint8_t*>(bough + sizeof(Bough)) + 4 * slot;
         std::int32_t squared = 0;
         for (std::size_t j = 0; j < width_; ++j) {
@@ -65,12 +71,14 @@ class LeafWriter {
                 put(leaf + block_terms + 2 * entry, to_bfloat16(std::numeric_limits<float>::infinity()));
                 continue;
             }
-            put(leaf + 4 * entry, ids[entry]);
+            const std::uint32_t position = positions[entry];
+            const std::uint32_t id = rows.ids[position];
+            put(leaf + 4 * entry, id);
             if (input_.facts.distance == Distance::hamming) {
                 put(leaf + block_factors + 2 * entry, to_bfloat16(-1.0f));
-                write_bits(input_.rows + std::size_t{ids[entry]} * (width_ / 8), leaf, entry);
+                write_bits(input_.rows + std::size_t{id} * (width_ / 8), leaf, entry);
             } else {
-                write_sketch(codes + positions[entry] * width_, ids[entry], leaf, entry);
+                write_sketch(rows.codes + position * width_, rows.outside[position], leaf, entry);
             }
         }
     }
@@ -87,17 +95,11 @@ class LeafWriter {
         }
     }
 
-    void write_sketch(const std::uint8_t* code, std::uint32_t id, std::byte* leaf, std::size_t entry) {
+    void write_sketch(const std::uint8_t* code, std::int32_t outside, std::byte* leaf, std::size_t entry) {
         const Residual r = kernel_.residual(code, centre_.data(), width_, bits_.data());
         const float ratio = r.l1 > 0 ? static_cast<float>(r.squared_l2) / static_cast<float>(r.l1) : 0.0f;
-        std::int32_t squared_code = 0;
-        for (std::size_t j = 0; j < width_; ++j) {
-            const std::int32_t c = code[j] - code_middle;
-            squared_code += c * c;
-        }
-        const auto outside = static_cast<float>(input_.squares[id] - squared_code);
-        const float term =
-            static_cast<float>(r.squared_l2) + (2.0f * ratio * static_cast<float>(r.centre_signs) + outside);
+        const float term = static_cast<float>(r.squared_l2) +
+                           (2.0f * ratio * static_cast<float>(r.centre_signs) + static_cast<float>(outside));
         put(leaf + block_terms + 2 * entry, to_bfloat16(term));
         put(leaf + block_factors + 2 * entry, to_bfloat16(8.0f * ratio));
         write_bits(reinterpret_cast<const std::byte*>(bits_.data()), leaf, entry);
@@ -249,6 +251,8 @@ class TreeBuilder {
                         width_);
         }
         local_ids_.assign(ids.begin(), ids.end());
+        local_outside_.resize(ids.size());
+        for (std::size_t i = 0; i < ids.size(); ++i) local_outside_[i] = input_.outside[ids[i]];
         local_ = true;
         codes_ = local_codes_.data();
         local_positions_.resize(ids.size());
@@ -282,9 +286,8 @@ class TreeBuilder {
         } else if (!positions.empty()) {
             const std::size_t end = tree_.leaves.size();
             tree_.leaves.resize(end + input_.facts.leaf_bytes());
-            leaf_ids_.clear();
-            for (const std::uint32_t position : positions) leaf_ids_.push_back(local_ids_[position]);
-            writer_.write(codes_, positions, leaf_ids_, tree_.leaves.data() + end, bough, bough_.leaves++);
+            writer_.write({codes_, local_ids_.data(), local_outside_.data()}, positions,
+                          tree_.leaves.data() + end, bough, bough_.leaves++);
         }
     }
 
@@ -344,19 +347,24 @@ class TreeBuilder {
     /// Stable; rows on the threshold fill the left side up.
     void partition(std::span<std::uint32_t> positions, std::int32_t threshold, std::size_t lefts) {
         std::size_t ties = lefts - kernel_.count_below(dots_.data(), dots_.size(), threshold);
-        rights_.resize(positions.size());
-        // Pointers of its own tell the compiler that nothing here moves.
+        rights_.resize(positions.size() + split_room);
         std::uint32_t* to_left = positions.data();
         std::uint32_t* to_right = rights_.data();
-        const std::int32_t* dot = dots_.data();
-        for (const std::uint32_t position : positions) {
-            const bool tie = *dot == threshold && ties > 0;
-            const bool left = *dot++ < threshold || tie;
-            ties -= tie;
-            *to_left = position;  // overwritten unless it counts
-            *to_right = position;
-            to_left += left;
-            to_right += !left;
+        if (ties == 0) {
+            kernel_.split(positions.data(), dots_.data(), positions.size(), threshold, to_right);
+            to_left += lefts;
+            to_right += positions.size() - lefts;
+        } else {
+            const std::int32_t* dot = dots_.data();
+            for (const std::uint32_t position : positions) {
+                const bool tie = *dot == threshold && ties > 0;
+                const bool left = *dot++ < threshold || tie;
+                ties -= tie;
+                *to_left = position;  // overwritten unless it counts
+                *to_right = position;
+                to_left += left;
+                to_right += !left;
+            }
         }
         std::copy(rights_.data(), to_right, to_left);
     }
@@ -381,8 +389,9 @@ class TreeBuilder {
     Bough bough_{};
     std::vector<std::int8_t> normal_;
     std::vector<std::int32_t> dots_;
-    std::vector<std::uint32_t> rights_, leaf_ids_;
+    std::vector<std::uint32_t> rights_;
     std::vector<std::uint8_t> local_codes_;
+    std::vector<std::int32_t> local_outside_;
     std::vector<std::uint32_t> local_ids_, local_positions_;
     bool local_ = false;  ///< whether positions are places in the copy
 };
