@@ -15,9 +15,6 @@ namespace {
 
 constexpr float infinity = std::numeric_limits<float>::infinity();
 
-/// Branches that are followed at once, so that the memory of one arrives while the others compute.
-constexpr std::size_t branches_at_once = 8;
-
 /// Candidates that pass the sketches, for each that is ranked exactly.
 constexpr std::size_t sketched_per_reranked = 6;
 
@@ -57,19 +54,15 @@ void BranchQueue::push(Branch branch) {
     highest_ = std::max(highest_, bucket);
 }
 
-std::size_t BranchQueue::pop(Branch* to, std::size_t count) {
-    std::size_t taken = 0;
-    while (taken < count) {
-        std::uint32_t& item = first_[lowest_];
-        if (item == none) {
-            if (lowest_ == highest_) break;
-            ++lowest_;
-        } else {
-            to[taken++] = items_[item].branch;
-            item = items_[item].next;
-        }
+bool BranchQueue::pop(Branch& branch) {
+    while (first_[lowest_] == none) {
+        if (lowest_ == highest_) return false;
+        ++lowest_;
     }
-    return taken;
+    const Item& item = items_[first_[lowest_]];
+    branch = item.branch;
+    first_[lowest_] = item.next;
+    return true;
 }
 
 void Threshold::start(std::size_t wanted) {
@@ -195,15 +188,6 @@ void Search::check_link(Link link, Link parent) const {
     }
 }
 
-void Search::prefetch(Link link) const {
-    if ((link & bough_bit) != 0) {
-        prefetch_bytes(bough(link), bough_bytes_);
-    } else {
-        __builtin_prefetch(index_.nodes + link);
-        prefetch_bytes(index_.normals + std::size_t{link} * facts_.width, facts_.width);
-    }
-}
-
 /// Finds boughs in order of what lies between them and the query, then reads their leaves in order of their
 /// centres' distance, until `search_k` entries and `least` different rows have been seen, or all.
 void Search::collect(std::uint64_t search_k, std::size_t least) {
@@ -244,25 +228,16 @@ void Search::collect(std::uint64_t search_k, std::size_t least) {
     scratch_.distance_computations += read;
 }
 
-/// Follows the nearest branches to their boughs. Returns false if there are none left.
+/// Follows the nearest branch to its bough. Returns false if there is none left.
 ///
 /// A branch is as far as the planes to be crossed on the way to it: the sum of the distances to them. In
 /// Annoy the largest of those distances counts alone.
 bool Search::explore() {
-    BranchQueue::Branch branches[branches_at_once];
-    const std::size_t count = scratch_.queue.pop(branches, branches_at_once);
-    for (std::size_t i = 0; i < count; ++i) prefetch(branches[i].link);
-    for (std::size_t moved = 1; moved > 0;) {
-        moved = 0;
-        for (std::size_t i = 0; i < count; ++i) {
-            if ((branches[i].link & bough_bit) != 0) continue;
-            branches[i].link = descend(branches[i]);
-            prefetch(branches[i].link);
-            ++moved;
-        }
-    }
-    for (std::size_t i = 0; i < count; ++i) take_bough(branches[i].link);
-    return count > 0;
+    BranchQueue::Branch branch;
+    if (!scratch_.queue.pop(branch)) return false;
+    while ((branch.link & bough_bit) == 0) branch.link = descend(branch);
+    take_bough(branch.link);
+    return true;
 }
 
 /// One step from a node to its near child; the far one is queued.

@@ -25,8 +25,8 @@ class BranchQueue {
 
     void clear();
     void push(Branch branch);
-    /// Takes the `count` nearest branches. Returns how many there were.
-    std::size_t pop(Branch* to, std::size_t count);
+    /// Takes a nearest branch. Returns false if there is none.
+    bool pop(Branch& branch);
 
   private:
     static constexpr std::uint32_t none = ~std::uint32_t{0};
@@ -177,7 +177,6 @@ class Search {
     void write(std::size_t k, std::int32_t* ids, float* distances);
 
     void check_link(Link link, Link parent) const;
-    void prefetch(Link link) const;
     const std::byte* bough(Link link) const {
         return index_.boughs + std::size_t{link & ~bough_bit} * bough_bytes_;
     }
