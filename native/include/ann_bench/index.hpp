@@ -1,6 +1,7 @@
 #pragma once
 // What a forest consists of, wherever its bytes lie: in memory or in a mapped file.
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
@@ -64,7 +65,10 @@ struct Facts {
         return distance == Distance::hamming ? (dimension + 63) / 64 * 8 : round_up(dimension, 4) * 4;
     }
     std::size_t code_bytes() const { return distance == Distance::hamming ? 0 : width / 2; }
-    std::size_t leaf_blocks() const { return (leaf_size + block_entries - 1) / block_entries; }
+    /// Leaves have room for all rows at most, however many `leaf_size` allows.
+    std::size_t leaf_blocks() const {
+        return (std::min<std::uint64_t>(leaf_size, present) + block_entries - 1) / block_entries;
+    }
     std::size_t leaf_bytes() const { return sizeof(LeafHead) + width + leaf_blocks() * block_bytes(width); }
     std::size_t matrix_bytes() const { return round_up(depth, 4) * width; }
 };
