@@ -250,7 +250,10 @@ std::int32_t project(const IndexView& index, float* placed, ProjectionScratch& s
     kernel.project(values, scratch.values.size(), index.matrix, facts.width, scratch.sums.data());
     const float scale = largest / code_limit * facts.projection_scale;
     for (std::size_t w = 0; w < facts.width; ++w) {
-        float value = static_cast<float>(scratch.sums[w] - index.column_sums[w]) * scale;
+        // Unsigned, so that what a damaged file holds may wrap around.
+        const std::uint32_t sum =
+            static_cast<std::uint32_t>(scratch.sums[w]) - static_cast<std::uint32_t>(index.column_sums[w]);
+        float value = static_cast<float>(static_cast<std::int32_t>(sum)) * scale;
         // Comparisons that a NaN, which a damaged file can bring, fails.
         value = value > -code_limit ? value : static_cast<float>(-code_limit);
         value = value < code_limit ? value : static_cast<float>(code_limit);
