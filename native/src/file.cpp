@@ -16,7 +16,7 @@ void check(const Facts& facts) {
     require(static_cast<std::size_t>(facts.distance) < distance_names.size(), "distance");
     require(facts.dimension >= 1 && facts.dimension <= max_dimension, "dimension");
     require(facts.rows >= 1 && facts.rows < leaf_bit, "rows");
-    require(facts.present <= facts.rows, "present rows");
+    require(facts.present >= 1 && facts.present <= facts.rows, "present rows");
     require(facts.trees >= 1, "trees");
     require(facts.leaf_size >= 1 && facts.leaf_size < leaf_bit, "leaf size");
     require(facts.nodes < leaf_bit, "nodes");
