@@ -3,11 +3,13 @@
 
 #include <algorithm>
 #include <limits>
+#include <optional>
 #include <string>
 #include <system_error>
 
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
 
 #include "ann_bench/file.hpp"
 #include "ann_bench/forest.hpp"
@@ -73,15 +75,14 @@ Vectors values_of(const py::array& array, Distance distance) {
         "distances");
 }
 
-Forest build(const py::array& train, const std::string& distance, py::handle n_trees, py::handle leaf_size,
-             py::handle seed, py::handle threads, const py::array_t<std::uint32_t>& present) {
+Forest build(const py::array& train, const std::string& distance, py::handle n_trees, py::handle seed,
+             py::handle threads, const std::optional<py::array_t<std::uint32_t>>& present) {
     BuildOptions options;
     options.distance = static_cast<Distance>(distance_number(distance));
     options.trees = static_cast<std::uint32_t>(integer(n_trees, "n_trees", 1, 1'000'000));
-    options.leaf_size = static_cast<std::uint32_t>(integer(leaf_size, "leaf_size", 1, leaf_bit - 1));
     options.seed = integer(seed, "seed", 0, any_number);
     options.threads = static_cast<unsigned>(integer(threads, "threads", 1, most_threads));
-    options.present = {present.data(), static_cast<std::size_t>(present.size())};
+    if (present) options.present.emplace(present->data(), static_cast<std::size_t>(present->size()));
     if (train.ndim() != 2) throw py::value_error("train: an array of shape (n, dimension)");
     const auto count = static_cast<std::size_t>(train.shape(0));
     const auto dimension = static_cast<std::size_t>(train.shape(1));
@@ -151,10 +152,10 @@ py::dict info(const Forest& forest) {
     facts["rows"] = numbers.rows;
     facts["present"] = numbers.present;
     facts["n_trees"] = numbers.trees;
-    facts["leaf_size"] = numbers.leaf_size;
     facts["seed"] = numbers.seed;
     facts["code_width"] = numbers.width;
     facts["nodes"] = numbers.nodes;
+    facts["boughs"] = numbers.boughs;
     facts["leaves"] = numbers.leaves;
     facts["search_k"] = numbers.search_k == 0 ? py::object(py::none()) : py::int_(numbers.search_k);
     facts["rerank"] = numbers.rerank == 0 ? py::object(py::none()) : py::int_(numbers.rerank);
@@ -191,7 +192,7 @@ PYBIND11_MODULE(_native, module) {
     const auto free_of_gil = py::call_guard<py::gil_scoped_release>();
     py::class_<Forest>(module, "Forest")
         .def_static("build", &build, py::arg("train").noconvert(), py::arg("distance"), py::arg("n_trees"),
-                    py::arg("leaf_size"), py::arg("seed"), py::arg("threads"), py::arg("present"))
+                    py::arg("seed"), py::arg("threads"), py::arg("present"))
         .def_static("open", &open, py::arg("path"), py::arg("mode"))
         .def("save", &Forest::save, py::arg("path"), free_of_gil)
         .def("query", &query, py::arg("vectors").noconvert(), py::arg("k"), py::arg("search_k"),

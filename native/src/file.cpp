@@ -15,13 +15,13 @@ void check(const Facts& facts) {
     };
     require(static_cast<std::size_t>(facts.distance) < distance_names.size(), "distance");
     require(facts.dimension >= 1 && facts.dimension <= max_dimension, "dimension");
-    require(facts.rows >= 1 && facts.rows < leaf_bit, "rows");
-    require(facts.present >= 1 && facts.present <= facts.rows, "present rows");
+    require(facts.rows >= 1 && facts.rows < bough_bit, "rows");
+    require(facts.present <= facts.rows, "present rows");
     require(facts.trees >= 1, "trees");
-    require(facts.leaf_size >= 1 && facts.leaf_size < leaf_bit, "leaf size");
-    require(facts.nodes < leaf_bit, "nodes");
-    // A tree has one leaf more than it has nodes.
-    require(facts.leaves == facts.nodes + facts.trees && facts.leaves < leaf_bit, "leaves");
+    require(facts.nodes < bough_bit, "nodes");
+    // A tree has one bough more than it has nodes.
+    require(facts.boughs == facts.nodes + facts.trees && facts.boughs < bough_bit, "boughs");
+    require(facts.leaves < bough_bit, "leaves");
     const bool bits = facts.distance == Distance::hamming;
     const std::uint32_t depth = facts.dimension + (facts.distance == Distance::dot ? 1 : 0);
     require(facts.depth == (bits ? 0 : depth), "depth");
@@ -45,6 +45,7 @@ void for_each_part(Index& index, Part part) {
     part(section_type("root"), index.roots, sizeof(Link), facts.trees);
     part(section_type("node"), index.nodes, sizeof(Node), facts.nodes);
     part(section_type("norl"), index.normals, facts.width, facts.nodes);
+    part(section_type("boug"), index.boughs, facts.bough_bytes(), facts.boughs);
     part(section_type("leaf"), index.leaves, facts.leaf_bytes(), facts.leaves);
 }
 

@@ -21,7 +21,7 @@ constexpr std::size_t projection_sample = 4096;
 
 /// The bytes of an index that was built here.
 struct Owned {
-    Buffer rows, inverse_norms, codes, code_terms, nodes, normals, leaves, roots;
+    Buffer rows, inverse_norms, codes, code_terms, nodes, normals, boughs, leaves, roots;
     Projection projection;
 };
 
@@ -46,10 +46,9 @@ class Builder {
         facts.distance = options.distance;
         facts.dimension = dimension;
         facts.trees = options.trees;
-        facts.leaf_size = options.leaf_size;
         facts.seed = options.seed;
         facts.rows = count;
-        facts.present = options.present.empty() ? count : options.present.size();
+        facts.present = options.present ? options.present->size() : count;
         if (options.distance == Distance::hamming) {
             facts.width = static_cast<std::uint32_t>(round_up(dimension, code_step));
         } else {
@@ -80,7 +79,7 @@ class Builder {
     }
 
     std::uint32_t present(std::size_t number) const {
-        return options_.present.empty() ? static_cast<std::uint32_t>(number) : options_.present[number];
+        return options_.present ? (*options_.present)[number] : static_cast<std::uint32_t>(number);
     }
 
     void take_rows(const Vectors& vectors) {
@@ -180,15 +179,15 @@ class Builder {
     /// queries as far from the row as from the mean: <row, error>.
     std::int32_t pack(const std::uint8_t* code, std::uint8_t* packed) const {
         std::int32_t correction = 0;
-        const auto shorten = [&](std::uint8_t value) {
-            const std::int32_t rounded = value >> 3;
-            correction += (value - code_middle) * (8 * rounded + 4 - value);
+        const auto take = [&](std::int32_t value) {
+            const std::int32_t rounded = shorten(value);
+            correction += (value - code_middle) * (lengthen(rounded) - value);
             return rounded;
         };
         for (std::size_t first = 0; first < view_.facts.width; first += code_step) {
             for (std::size_t t = 0; t < code_step / 2; ++t) {
-                const std::int32_t low = shorten(code[first + t]);
-                const std::int32_t high = shorten(code[first + code_step / 2 + t]);
+                const std::int32_t low = take(code[first + t]);
+                const std::int32_t high = take(code[first + code_step / 2 + t]);
                 packed[first / 2 + t] = static_cast<std::uint8_t>(low | high << 4);
             }
         }
@@ -212,36 +211,43 @@ class Builder {
         Facts& facts = view_.facts;
         for (const Tree& tree : trees) {
             facts.nodes += tree.nodes.size();
+            facts.boughs += tree.boughs.size() / facts.bough_bytes();
             facts.leaves += tree.leaves.size() / facts.leaf_bytes();
         }
-        if (facts.leaves >= leaf_bit) {
-            throw std::length_error("more than 2^31 leaves: use larger leaves or fewer trees");
-        }
+        if (facts.leaves >= bough_bit) throw std::length_error("more than 2^31 leaves: use fewer trees");
         owned_->nodes = Buffer(facts.nodes * sizeof(Node));
         owned_->normals = Buffer(facts.nodes * facts.width);
+        owned_->boughs = Buffer(facts.boughs * facts.bough_bytes());
         owned_->leaves = Buffer(facts.leaves * facts.leaf_bytes());
         owned_->roots = Buffer(facts.trees * sizeof(Link));
-        const auto nodes = owned_->nodes.as<Node>();
-        Link first_node = 0, first_leaf = 0;
+        Node* node = owned_->nodes.as<Node>().data();
+        std::int8_t* normal = owned_->normals.as<std::int8_t>().data();
+        std::byte* bough = owned_->boughs.data();
+        std::byte* leaf = owned_->leaves.data();
+        std::uint32_t first_node = 0, first_bough = 0, first_leaf = 0;
         for (std::size_t t = 0; t < trees.size(); ++t) {
             const Tree tree = std::move(trees[t]);
             const auto shift = [&](Link link) {
-                return link + ((link & leaf_bit) != 0 ? first_leaf : first_node);
+                return link + ((link & bough_bit) != 0 ? first_bough : first_node);
             };
             owned_->roots.as<Link>()[t] = shift(tree.root);
-            for (std::size_t i = 0; i < tree.nodes.size(); ++i) {
-                const Node& node = tree.nodes[i];
-                nodes[first_node + i] = {node.offset, node.scale, shift(node.left), shift(node.right)};
+            for (const Node& own : tree.nodes) {
+                *node++ = {own.offset, own.scale, shift(own.left), shift(own.right)};
             }
-            std::copy(tree.normals.begin(), tree.normals.end(),
-                      owned_->normals.as<std::int8_t>().data() + std::size_t{first_node} * facts.width);
-            std::copy(tree.leaves.begin(), tree.leaves.end(),
-                      owned_->leaves.data() + std::size_t{first_leaf} * facts.leaf_bytes());
-            first_node += static_cast<Link>(tree.nodes.size());
-            first_leaf += static_cast<Link>(tree.leaves.size() / facts.leaf_bytes());
+            for (std::size_t at = 0; at < tree.boughs.size(); at += facts.bough_bytes()) {
+                std::memcpy(bough + at, tree.boughs.data() + at, facts.bough_bytes());
+                reinterpret_cast<Bough*>(bough + at)->first_leaf += first_leaf;
+            }
+            bough += tree.boughs.size();
+            normal = std::copy(tree.normals.begin(), tree.normals.end(), normal);
+            leaf = std::copy(tree.leaves.begin(), tree.leaves.end(), leaf);
+            first_node += static_cast<std::uint32_t>(tree.nodes.size());
+            first_bough += static_cast<std::uint32_t>(tree.boughs.size() / facts.bough_bytes());
+            first_leaf += static_cast<std::uint32_t>(tree.leaves.size() / facts.leaf_bytes());
         }
-        view_.nodes = nodes.data();
+        view_.nodes = owned_->nodes.as<Node>().data();
         view_.normals = owned_->normals.as<std::int8_t>().data();
+        view_.boughs = owned_->boughs.data();
         view_.leaves = owned_->leaves.data();
         view_.roots = owned_->roots.as<Link>().data();
     }
@@ -255,11 +261,10 @@ class Builder {
 
 Forest Forest::build(const Vectors& vectors, std::size_t count, std::uint32_t dimension,
                      const BuildOptions& options) {
-    require(count >= 1 && count < leaf_bit, "train: an index needs 1 to 2^31 - 1 rows");
+    require(count >= 1 && count < bough_bit, "train: an index needs 1 to 2^31 - 1 rows");
     require(dimension >= 1 && dimension <= max_dimension, "train: rows have 1 to 65535 dimensions");
     require(options.trees >= 1, "n_trees: at least 1");
-    require(options.leaf_size >= 1 && options.leaf_size < leaf_bit, "leaf_size: 1 to 2^31 - 1");
-    require(options.present.empty() || options.present.back() < count, "present: no such row");
+    require(!options.present || options.present->empty() || options.present->back() < count, "present: no such row");
     check_vectors(vectors, count, dimension, options.distance);
     auto [view, owner] = Builder(options, count, dimension).build(vectors);
     return Forest(view, owner);
@@ -280,7 +285,7 @@ std::uint64_t Forest::size_bytes() const {
 
 Effort Forest::default_effort(std::size_t k) const {
     const Facts& facts = view_.facts;
-    return {facts.search_k != 0 ? facts.search_k : facts.trees * std::max<std::uint64_t>(k, facts.leaf_size),
+    return {facts.search_k != 0 ? facts.search_k : facts.trees * std::max<std::uint64_t>(k, leaf_size),
             facts.rerank != 0 ? facts.rerank : 3 * k + 30};
 }
 

@@ -112,6 +112,24 @@ void project(const std::uint8_t* values, std::size_t depth, const std::int8_t* m
     }
 }
 
+void bough_dots(const std::uint8_t* centres, const std::int8_t* query, std::size_t width, std::int32_t* out) {
+    const __m256i nibble = _mm256_set1_epi8(15);
+    __m256i sums[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
+    for (std::size_t j = 0; j < width; j += 8) {
+        std::int32_t four[2];
+        __builtin_memcpy(four, query + j, sizeof four);
+        for (std::size_t half = 0; half < 2; ++half, centres += 32) {
+            const __m256i bytes = load(centres);
+            const __m256i low = _mm256_and_si256(bytes, nibble);
+            const __m256i high = _mm256_and_si256(_mm256_srli_epi16(bytes, 4), nibble);
+            sums[half] = _mm256_add_epi32(sums[half], multiply(low, _mm256_set1_epi32(four[0])));
+            sums[half] = _mm256_add_epi32(sums[half], multiply(high, _mm256_set1_epi32(four[1])));
+        }
+    }
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), sums[0]);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + 8), sums[1]);
+}
+
 Residual residual(const std::uint8_t* row, const std::uint8_t* centre, std::size_t width,
                   std::uint8_t* bits) {
     const __m256i middle = _mm256_set1_epi8(64), one = _mm256_set1_epi8(1);
@@ -272,7 +290,7 @@ void add_scaled_f32(float* out, const float* b, float a, std::size_t count) {
 }  // namespace
 
 const Kernels detail::avx2_kernels = {
-    Isa::avx2, dot,   dots,    add_rows,       count_below,           project, residual,       lay_out_tables,
+    Isa::avx2, dot,   dots,    add_rows,       count_below,           project, bough_dots, residual,       lay_out_tables,
     scan,      score, dot_f32, squared_l2_f32, scaled_squared_l2_f32, l1_f32,  add_scaled_f32,
 };
 

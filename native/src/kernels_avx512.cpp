@@ -82,6 +82,8 @@ void dots(const std::uint8_t* rows, const std::uint32_t* ids, std::size_t count,
             return dots_of<1>(rows, ids, count, b, width, out);
         case 128:
             return dots_of<2>(rows, ids, count, b, width, out);
+        case 192:
+            return dots_of<3>(rows, ids, count, b, width, out);
         case 256:
             return dots_of<4>(rows, ids, count, b, width, out);
         default:
@@ -143,6 +145,24 @@ void project(const std::uint8_t* values, std::size_t depth, const std::int8_t* m
         _mm512_storeu_si512(out + w + 32, s2);
         _mm512_storeu_si512(out + w + 48, s3);
     }
+}
+
+void bough_dots(const std::uint8_t* centres, const std::int8_t* query, std::size_t width, std::int32_t* out) {
+    const __m512i nibble = _mm512_set1_epi8(15);
+    // Four sums, as each addition waits for the one before it.
+    __m512i s0 = _mm512_setzero_si512(), s1 = s0, s2 = s0, s3 = s0;
+    for (std::size_t j = 0; j < width; j += 16, centres += 128) {
+        std::int32_t four[4];
+        __builtin_memcpy(four, query + j, sizeof four);
+        const __m512i first = load(centres), second = load(centres + 64);
+        s0 = _mm512_dpbusd_epi32(s0, _mm512_and_si512(first, nibble), _mm512_set1_epi32(four[0]));
+        s1 = _mm512_dpbusd_epi32(s1, _mm512_and_si512(_mm512_srli_epi16(first, 4), nibble),
+                                 _mm512_set1_epi32(four[1]));
+        s2 = _mm512_dpbusd_epi32(s2, _mm512_and_si512(second, nibble), _mm512_set1_epi32(four[2]));
+        s3 = _mm512_dpbusd_epi32(s3, _mm512_and_si512(_mm512_srli_epi16(second, 4), nibble),
+                                 _mm512_set1_epi32(four[3]));
+    }
+    _mm512_storeu_si512(out, _mm512_add_epi32(_mm512_add_epi32(s0, s1), _mm512_add_epi32(s2, s3)));
 }
 
 Residual residual(const std::uint8_t* row, const std::uint8_t* centre, std::size_t width,
@@ -318,7 +338,7 @@ const Kernels detail::avx512_kernels = {
     dots,
     add_rows,
     count_below,
-    project,
+    project, bough_dots,
     residual,
     lay_out_tables,
     scan,

@@ -44,6 +44,18 @@ void project(const std::uint8_t* values, std::size_t depth, const std::int8_t* m
     }
 }
 
+void bough_dots(const std::uint8_t* centres, const std::int8_t* query, std::size_t width, std::int32_t* out) {
+    std::memset(out, 0, 16 * sizeof *out);
+    for (std::size_t j = 0; j < width; j += 8, centres += 64) {
+        for (std::size_t i = 0; i < 16; ++i) {
+            for (std::size_t t = 0; t < 4; ++t) {
+                const std::uint8_t byte = centres[4 * i + t];
+                out[i] += (byte & 15) * query[j + t] + (byte >> 4) * query[j + 4 + t];
+            }
+        }
+    }
+}
+
 Residual residual(const std::uint8_t* row, const std::uint8_t* centre, std::size_t width,
                   std::uint8_t* bits) {
     Residual sums{};
@@ -161,7 +173,7 @@ const Kernels detail::portable_kernels = {
     dots,
     add_rows,
     count_below,
-    project,
+    project, bough_dots,
     residual,
     lay_out_tables,
     scan,

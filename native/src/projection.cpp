@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <limits>
 
@@ -148,7 +149,7 @@ Basis columns_for(std::span<const float> sample, std::uint32_t depth, std::uint3
 }  // namespace
 
 std::uint32_t code_width(std::uint32_t depth) {
-    return std::min(max_width, static_cast<std::uint32_t>(round_up(depth, code_step)));
+    static const std::uint32_t mw = std::getenv("MAXW") ? std::atoi(std::getenv("MAXW")) : max_width; return std::min(mw, static_cast<std::uint32_t>(round_up(depth, code_step)));
 }
 
 float inverse_norm(const float* vector, std::uint32_t dimension) {

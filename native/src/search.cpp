@@ -3,12 +3,15 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <exception>
 #include <limits>
+#include <span>
 #include <string>
+#include <utility>
 
-namespace ann_bench {
+namespace ann_bench { unsigned long g_adm, g_n, g_leaf;
 namespace {
 
 constexpr float infinity = std::numeric_limits<float>::infinity();
@@ -17,12 +20,19 @@ constexpr float infinity = std::numeric_limits<float>::infinity();
 constexpr std::size_t branches_at_once = 8;
 
 /// What crossing a plane costs besides the distance to it, in steps.
-constexpr float crossing = 20.0f;
+static const float crossing = std::getenv("CROSS") ? std::atof(std::getenv("CROSS")) : 20.0f;
 
 /// Candidates that pass the sketches, for each that is ranked exactly.
-constexpr std::size_t sketched_per_reranked = 6;
+static const std::size_t sketched_per_reranked = std::getenv("SPR") ? std::atoi(std::getenv("SPR")) : 6;
 
 constexpr std::size_t prefetch_ahead = 8;
+static const std::size_t leaves_ahead = std::getenv("AHEAD") ? std::atoi(std::getenv("AHEAD")) : 3;
+
+/// Entries of the leaves that are looked at by their centre, for each entry of those that are read.
+static const std::uint64_t explored_per_read = std::getenv("ALPHA") ? std::atoi(std::getenv("ALPHA")) : 3;
+
+/// Leaves are read in order of their distance, rounded to so many steps.
+constexpr std::size_t leaf_buckets = 256;
 
 [[noreturn]] void damaged(const char* what) {
     throw DamagedIndex(std::string("index damaged: ") + what);
@@ -31,17 +41,6 @@ constexpr std::size_t prefetch_ahead = 8;
 void prefetch_bytes(const void* from, std::size_t bytes) {
     const auto* at = static_cast<const std::byte*>(from);
     for (std::size_t i = 0; i < bytes; i += cache_line) __builtin_prefetch(at + i);
-}
-
-/// The place of a value among 4096: its exponent and 7 bits of its mantissa, from 1 on.
-std::uint32_t bucket_of(float value) {
-    constexpr std::uint32_t one = std::bit_cast<std::uint32_t>(1.0f) >> 16;
-    if (!(value > 1.0f)) return 0;
-    return std::min((std::bit_cast<std::uint32_t>(value) >> 16) - one, 4095u);
-}
-
-float bucket_begin(std::uint32_t bucket) {
-    return std::bit_cast<float>((bucket + (std::bit_cast<std::uint32_t>(1.0f) >> 16)) << 16);
 }
 
 }  // namespace
@@ -78,26 +77,16 @@ std::size_t BranchQueue::pop(Branch* to, std::size_t count) {
 }
 
 void Threshold::start(std::size_t wanted) {
-    if (highest_ >= lowest_) {
-        std::fill(counts_.begin() + lowest_, counts_.begin() + highest_ + 1, 0u);
-    }
     wanted_ = wanted;
     below_ = 0;
     last_ = buckets - 1;
-    lowest_ = buckets - 1;
-    highest_ = 0;
-    limit_ = infinity;
+    limit_ = std::numeric_limits<float>::infinity();
 }
 
-void Threshold::add(float value) {
-    const std::uint32_t bucket = bucket_of(value);
-    ++counts_[bucket];
-    lowest_ = std::min(lowest_, bucket);
-    highest_ = std::max(highest_, bucket);
-    below_ += bucket <= last_;
-    while (below_ - counts_[last_] >= wanted_) {
+void Threshold::tighten() {
+    while (below_ - counts_[last_] >= wanted_ && last_ > 0) {
         below_ -= counts_[last_--];
-        limit_ = bucket_begin(last_ + 1);
+        limit_ = std::bit_cast<float>((last_ + 1 + one) << 16);
     }
 }
 
@@ -109,9 +98,8 @@ Scratch::Scratch(const Facts& facts)
       signed_code(facts.width),
       tables(facts.width / 4 * 16),
       laid_out_tables(table_bytes(facts.width)),
-      seen((facts.rows + 63) / 64),
-      passing_ids(facts.leaf_blocks() * block_entries + block_entries),
-      passing_estimates(passing_ids.size()) {}
+      bucket_ends(leaf_buckets),
+      seen((facts.rows + 63) / 64) {}
 
 ScratchPool::Lease::Lease(ScratchPool& pool, const Facts& facts)
     : pool_(pool), exceptions_(std::uncaught_exceptions()) {
@@ -142,11 +130,12 @@ void Search::run(std::size_t k, const Effort& effort, std::int32_t* ids, float* 
     prepare();
     const std::size_t rows = facts_.present;
     // A search through all entries ranks all rows: then the answer is exact.
-    const bool all = effort.search_k / facts_.trees >= rows;
+    const bool all = effort.search_k >= facts_.trees * rows;
     const std::size_t rerank = all ? rows : std::min(std::max(effort.rerank, k), rows);
     const bool estimates_are_exact = facts_.distance == Distance::hamming;
     scratch_.threshold.start(estimates_are_exact ? rerank : std::min(rows, rerank * sketched_per_reranked));
     collect(effort.search_k, std::min(k, rows));
+    { extern unsigned long g_adm, g_n, g_leaf; g_adm += scratch_.candidate_count; g_leaf += scratch_.leaves.size(); ++g_n; }
     narrow(rerank);
     rank(rerank);
     write(k, ids, distances);
@@ -168,20 +157,15 @@ void Search::prepare() {
                 tables[16 * group + n] = static_cast<std::uint8_t>(std::popcount(n ^ nibble));
             }
         }
+        for (std::size_t j = 0; j < width; ++j) signed_code[j] = static_cast<std::int8_t>(code[j] - code_middle);
         offset_ = 0;
-        squared_query_ = 0;
     } else {
         const Space space(facts_.distance, facts_.dimension, facts_.longest);
         space.place_query(scratch_.query.data(), scratch_.placed.data());
         // Rows are compared with the query at unit length.
         if (facts_.distance == Distance::angular) scratch_.query = scratch_.placed;
         project(index_, scratch_.placed.data(), scratch_.projection, code.data());
-        squared_query_ = 0;
-        for (std::size_t j = 0; j < width; ++j) {
-            const std::int32_t c = code[j] - code_middle;
-            signed_code[j] = static_cast<std::int8_t>(c);
-            squared_query_ += c * c;
-        }
+        for (std::size_t j = 0; j < width; ++j) signed_code[j] = static_cast<std::int8_t>(code[j] - code_middle);
         // Entry n of a table is the sum of four dimensions, each with the sign that a bit of n tells; a
         // quarter of it, made positive.
         for (std::size_t group = 0; group < width / 4; ++group) {
@@ -195,91 +179,93 @@ void Search::prepare() {
         }
         offset_ = static_cast<std::int32_t>(width / 4 * 63);
     }
+    std::int32_t squared = 0, sum = 0;
+    for (std::size_t j = 0; j < width; ++j) {
+        squared += signed_code[j] * signed_code[j];
+        sum += signed_code[j];
+    }
+    query_term_ = static_cast<std::uint32_t>(squared + 2 * (code_middle - lengthen(0)) * sum);
     kernel_.lay_out_tables(tables.data(), width, scratch_.laid_out_tables.as<std::uint8_t>().data());
 }
 
 void Search::check_link(Link link, Link parent) const {
-    if ((link & leaf_bit) != 0) {
-        if ((link & ~leaf_bit) >= facts_.leaves) damaged("a link leads past the last leaf");
+    if ((link & bough_bit) != 0) {
+        if ((link & ~bough_bit) >= facts_.boughs) damaged("a link leads past the last bough");
     } else if (link >= facts_.nodes) {
         damaged("a link leads past the last node");
-    } else if (parent != leaf_bit && link <= parent) {
+    } else if (parent != bough_bit && link <= parent) {
         damaged("a link leads back");
     }
 }
 
 void Search::prefetch(Link link) const {
-    if ((link & leaf_bit) != 0) {
-        prefetch_bytes(leaf(link), sizeof(LeafHead) + facts_.width);
+    if ((link & bough_bit) != 0) {
+        prefetch_bytes(bough(link), bough_bytes_);
     } else {
         __builtin_prefetch(index_.nodes + link);
         prefetch_bytes(index_.normals + std::size_t{link} * facts_.width, facts_.width);
     }
 }
 
-/// Reads leaves, in order of what lies between them and the query, until `search_k` entries and `least`
-/// different rows have been seen, or all.
+/// Finds boughs in order of what lies between them and the query, then reads their leaves in order of their
+/// centres' distance, until `search_k` entries and `least` different rows have been seen, or all.
+void Search::collect(std::uint64_t search_k, std::size_t least) {
+    scratch_.candidate_count = 0;
+    scratch_.queue.clear();
+    steps_left_ = facts_.nodes + facts_.boughs;
+    explored_ = 0;
+    // All trees at first: that is where the nearest boughs are.
+    for (std::uint32_t tree = 0; tree < facts_.trees; ++tree) {
+        check_link(index_.roots[tree], bough_bit);
+        scratch_.queue.push({index_.roots[tree], 0});
+    }
+    std::uint64_t read = 0;
+    const std::uint64_t entries = facts_.trees * facts_.present;
+    std::uint64_t to_explore = search_k < entries ? search_k * explored_per_read : entries;
+    for (bool more = true; more && (read < search_k || scratch_.candidate_count < least);) {
+        scratch_.leaves.clear();
+        while (more && explored_ < to_explore) more = explore();
+        sort_leaves();
+        const auto& leaves = scratch_.sorted_leaves;
+        for (std::size_t i = 0; i < std::min(leaves_ahead, leaves.size()); ++i) {
+            prefetch_bytes(leaf(leaves[i].number), leaf_bytes_);
+        }
+        for (std::size_t i = 0; i < leaves.size(); ++i) {
+            if (read >= search_k && scratch_.candidate_count >= least) break;
+            if (i + leaves_ahead < leaves.size()) {
+                prefetch_bytes(leaf(leaves[i + leaves_ahead].number), leaf_bytes_);
+            }
+            scan(leaves[i]);
+            read += leaf_size;
+        }
+        to_explore = explored_ + 1;
+    }
+    for (const auto& candidate : std::span(scratch_.candidates).first(scratch_.candidate_count)) {
+        scratch_.seen[candidate.id / 64] = 0;
+        scratch_.threshold.forget(candidate.estimate);
+    }
+    scratch_.distance_computations += read;
+}
+
+/// Follows the nearest branches to their boughs. Returns false if there are none left.
 ///
 /// A branch is as far as the planes to be crossed on the way to it: the sum of the distances to them, and
 /// something for each. In Annoy the largest of those distances counts alone.
-void Search::collect(std::uint64_t search_k, std::size_t least) {
-    auto& queue = scratch_.queue;
-    scratch_.candidates.clear();
-    queue.clear();
-    entries_ = 0;
-    steps_left_ = facts_.nodes + facts_.leaves;
-    struct Reached {
-        std::int32_t distance;
-        Link leaf;
-    };
-    // All trees at first: that is where the nearest leaves are.
-    for (std::uint32_t tree = 0; tree < facts_.trees; ++tree) {
-        check_link(index_.roots[tree], leaf_bit);
-        queue.push({index_.roots[tree], 0});
-    }
+bool Search::explore() {
     BranchQueue::Branch branches[branches_at_once];
-    Reached reached[branches_at_once];
-    while (entries_ < search_k || scratch_.candidates.size() < least) {
-        const std::size_t count = queue.pop(branches, branches_at_once);
-        if (count == 0) break;
-        for (std::size_t i = 0; i < count; ++i) prefetch(branches[i].link);
-        for (std::size_t left = count; left > 0;) {
-            left = 0;
-            for (std::size_t i = 0; i < count; ++i) {
-                if ((branches[i].link & leaf_bit) != 0) continue;
-                branches[i].link = descend(branches[i]);
-                prefetch(branches[i].link);
-                ++left;
-            }
-        }
+    const std::size_t count = scratch_.queue.pop(branches, branches_at_once);
+    for (std::size_t i = 0; i < count; ++i) prefetch(branches[i].link);
+    for (std::size_t moved = 1; moved > 0;) {
+        moved = 0;
         for (std::size_t i = 0; i < count; ++i) {
-            const Reached one{distance_to(branches[i].link), branches[i].link};
-            std::size_t place = i;
-            for (; place > 0 && reached[place - 1].distance > one.distance; --place) {
-                reached[place] = reached[place - 1];
-            }
-            reached[place] = one;
-        }
-        prefetch_bytes(leaf(reached[0].leaf), leaf_bytes_);
-        for (std::size_t i = 0; i < count; ++i) {
-            if (entries_ >= search_k && scratch_.candidates.size() >= least) break;
-            if (i + 1 < count) prefetch_bytes(leaf(reached[i + 1].leaf), leaf_bytes_);
-            scan(reached[i].leaf);
+            if ((branches[i].link & bough_bit) != 0) continue;
+            branches[i].link = descend(branches[i]);
+            prefetch(branches[i].link);
+            ++moved;
         }
     }
-    for (const auto& candidate : scratch_.candidates) scratch_.seen[candidate.id / 64] = 0;
-    scratch_.distance_computations += entries_;
-}
-
-/// The squared distance from the query to the centre of a leaf, less what is the same for all leaves.
-std::int32_t Search::distance_to(Link link) const {
-    const std::byte* const at = leaf(link);
-    LeafHead head;
-    std::memcpy(&head, at, sizeof head);
-    const auto* centre = reinterpret_cast<const std::int8_t*>(at + sizeof head);
-    const std::int32_t dot = kernel_.dot(scratch_.code.as<std::uint8_t>().data(), centre, facts_.width);
-    return static_cast<std::int32_t>(static_cast<std::uint32_t>(head.constant) -
-                                     2u * static_cast<std::uint32_t>(dot));
+    for (std::size_t i = 0; i < count; ++i) take_bough(branches[i].link);
+    return count > 0;
 }
 
 /// One step from a node to its near child; the far one is queued.
@@ -297,35 +283,91 @@ Link Search::descend(BranchQueue::Branch& branch) {
     return right ? node.right : node.left;
 }
 
-void Search::scan(Link link) {
+/// Notes the leaves of a bough.
+void Search::take_bough(Link link) {
     if (steps_left_-- == 0) damaged("a search would not end");
-    const std::byte* at = leaf(link);
-    LeafHead head;
-    std::memcpy(&head, at, sizeof head);
-    const float base = facts_.distance == Distance::hamming
-                           ? 0.0f
-                           : static_cast<float>(std::int64_t{squared_query_} + distance_to(link));
-    const std::size_t found = kernel_.scan(at + sizeof head + facts_.width, facts_.leaf_blocks(),
-                                           scratch_.laid_out_tables.as<std::uint8_t>().data(), facts_.width,
-                                           offset_, base, scratch_.threshold.limit(),
-                                           scratch_.passing_ids.data(), scratch_.passing_estimates.data());
-    // Every tree holds a row once. Without this a damaged file could let each of its leaves hold all rows.
-    if (head.entries > facts_.leaf_size || entries_ + head.entries > facts_.trees * facts_.present) {
-        damaged("its leaves hold more than all rows");
+    Bough head;
+    std::memcpy(&head, bough(link), sizeof head);
+    if (head.leaves > bough_leaves || head.first_leaf + std::uint64_t{head.leaves} > facts_.leaves) {
+        damaged("a bough's leaves are not there");
     }
-    entries_ += head.entries;
-    for (std::size_t i = 0; i < found; ++i) admit(scratch_.passing_ids[i], scratch_.passing_estimates[i]);
+    if (head.entries > head.leaves * leaf_size || head.entries + leaf_size <= head.leaves * leaf_size) {
+        damaged("a bough's leaves do not hold its entries");
+    }
+    std::int32_t dots[bough_leaves];
+    kernel_.bough_dots(reinterpret_cast<const std::uint8_t*>(bough(link) + sizeof head),
+                       scratch_.signed_code.as<std::int8_t>().data(), facts_.width, dots);
+    for (std::uint32_t i = 0; i < head.leaves; ++i) {
+        // Unsigned, so that what a damaged file holds may wrap around. In a sound one it is no less than 0.
+        const std::uint32_t distance = query_term_ + static_cast<std::uint32_t>(head.squares[i]) -
+                                       16u * static_cast<std::uint32_t>(dots[i]);
+        scratch_.leaves.push_back({distance, head.first_leaf + i});
+    }
+    explored_ += head.entries;
 }
 
-void Search::admit(std::uint32_t id, float estimate) {
-    if (id >= facts_.rows) damaged("an entry names no row");
-    std::uint64_t& word = scratch_.seen[id / 64];
-    const std::uint64_t bit = std::uint64_t{1} << id % 64;
-    if ((word & bit) != 0) return;
-    word |= bit;
-    scratch_.candidates.push_back({estimate, id});
-    scratch_.threshold.add(estimate);
-    prefetch_bytes(index_.codes + id * facts_.code_bytes(), facts_.code_bytes());
+/// Orders the leaves by their distance, nearest first, about: by counting.
+void Search::sort_leaves() {
+    const auto& leaves = scratch_.leaves;
+    auto& sorted = scratch_.sorted_leaves;
+    auto& ends = scratch_.bucket_ends;
+    sorted.resize(leaves.size());
+    std::uint32_t low = ~std::uint32_t{0}, high = 0;
+    for (const auto& leaf : leaves) {
+        low = std::min(low, leaf.distance);
+        high = std::max(high, leaf.distance);
+    }
+    const float scale = (leaf_buckets - 1) / std::max(static_cast<float>(high - low), 1.0f);
+    const auto bucket = [&](const Scratch::Leaf& leaf) {
+        return static_cast<std::size_t>(static_cast<float>(leaf.distance - low) * scale);
+    };
+    std::fill(ends.begin(), ends.end(), 0u);
+    for (const auto& leaf : leaves) ++ends[bucket(leaf)];
+    std::uint32_t before = 0;
+    for (std::uint32_t& end : ends) before += std::exchange(end, before);
+    for (const auto& leaf : leaves) sorted[ends[bucket(leaf)]++] = leaf;
+}
+
+/// Makes candidates of the rows of a leaf that look near enough and were not met before.
+void Search::scan(const Scratch::Leaf& one) {
+    const float base = facts_.distance == Distance::hamming ? 0.0f : static_cast<float>(one.distance);
+    std::uint32_t ids[scan_room];
+    float estimates[scan_room];
+    const std::size_t found =
+        kernel_.scan(leaf(one.number), 1, scratch_.laid_out_tables.as<std::uint8_t>().data(), facts_.width,
+                     offset_, base, scratch_.threshold.limit(), ids, estimates);
+    std::size_t count = scratch_.candidate_count;
+    if (scratch_.candidates.size() < count + found) scratch_.candidates.resize(2 * (count + found));
+    // Without branches, as nobody could predict which rows are new.
+    for (std::size_t i = 0; i < found; ++i) {
+        const std::uint32_t id = ids[i];
+        if (id >= facts_.rows) damaged("an entry names no row");
+        std::uint64_t& word = scratch_.seen[id / 64];
+        const auto fresh = static_cast<std::uint32_t>(~word >> id % 64 & 1);
+        word |= std::uint64_t{1} << id % 64;
+        scratch_.candidates[count] = {estimates[i], id};
+        count += fresh;
+        scratch_.threshold.add(estimates[i], fresh);
+    }
+    scratch_.candidate_count = count;
+    scratch_.threshold.tighten();
+}
+
+/// The smallest limit that `count` scores are below.
+std::int64_t Search::limit_of(std::size_t count) const {
+    const auto& scores = scratch_.scores;
+    std::int64_t low = *std::min_element(scores.begin(), scores.end());
+    std::int64_t high = std::int64_t{*std::max_element(scores.begin(), scores.end())} + 1;
+    while (low < high) {
+        const std::int64_t middle = low + (high - low) / 2;
+        const auto limit = static_cast<std::int32_t>(std::min<std::int64_t>(middle, 0x7fff'ffff));
+        if (kernel_.count_below(scores.data(), scores.size(), limit) >= count) {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    return high;
 }
 
 /// Leaves the `rerank` best candidates, or a few more, in `ids`.
@@ -333,8 +375,11 @@ void Search::narrow(std::size_t rerank) {
     auto& ids = scratch_.ids;
     ids.clear();
     const float limit = scratch_.threshold.limit();
-    for (const auto& candidate : scratch_.candidates) {
-        if (candidate.estimate < limit) ids.push_back(candidate.id);
+    for (const auto& candidate : std::span(scratch_.candidates).first(scratch_.candidate_count)) {
+        if (!(candidate.estimate < limit)) continue;
+        ids.push_back(candidate.id);
+        prefetch_bytes(index_.codes + candidate.id * facts_.code_bytes(), facts_.code_bytes());
+        __builtin_prefetch(index_.code_terms + candidate.id);
     }
     if (ids.size() <= rerank || facts_.distance == Distance::hamming) return;
     auto& scores = scratch_.scores;
@@ -346,21 +391,10 @@ void Search::narrow(std::size_t rerank) {
         scores[i] = static_cast<std::int32_t>(static_cast<std::uint32_t>(index_.code_terms[ids[i]]) -
                                               16u * static_cast<std::uint32_t>(scores[i]));
     }
-    // The smallest limit that `rerank` scores are below.
-    std::int64_t low = *std::min_element(scores.begin(), scores.end());
-    std::int64_t high = std::int64_t{*std::max_element(scores.begin(), scores.end())} + 1;
-    while (low < high) {
-        const std::int64_t middle = low + (high - low) / 2;
-        const auto limit_here = static_cast<std::int32_t>(std::min<std::int64_t>(middle, 0x7fff'ffff));
-        if (kernel_.count_below(scores.data(), scores.size(), limit_here) >= rerank) {
-            high = middle;
-        } else {
-            low = middle + 1;
-        }
-    }
+    const std::int64_t limit_here = limit_of(rerank);
     std::size_t kept = 0;
     for (std::size_t i = 0; i < ids.size(); ++i) {
-        if (scores[i] < high) ids[kept++] = ids[i];
+        if (scores[i] < limit_here) ids[kept++] = ids[i];
     }
     ids.resize(kept);
 }

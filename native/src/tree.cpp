@@ -50,54 +50,47 @@ class LeafWriter {
     LeafWriter(const TreeInput& input)
         : input_(input), width_(input.facts.width), bits_(width_ / 8), centre_(width_), sums_(width_) {}
 
-    /// `codes` holds the codes of the rows `positions`, which are known to the index as `ids`.
+    /// `codes` holds the codes of the rows `positions` (leaf_size at most), which are known to the index as
+    /// `ids`. `slot` is the leaf's place in its bough.
     void write(const std::uint8_t* codes, std::span<const std::uint32_t> positions,
-               std::span<const std::uint32_t> ids, std::byte* leaf) {
-        const std::size_t count = positions.size();
-        const bool hamming = input_.facts.distance == Distance::hamming;
-        LeafHead head{};
-        head.entries = static_cast<std::uint32_t>(count);
-        auto* const centre = reinterpret_cast<std::int8_t*>(leaf + sizeof head);
-        if (!hamming) {
-            find_centre(codes, positions);
-            for (std::size_t j = 0; j < width_; ++j) {
-                const std::int32_t c = centre_[j] - code_middle;
-                centre[j] = static_cast<std::int8_t>(c);
-                head.constant += c * c + 2 * code_middle * c;
-            }
+               std::span<const std::uint32_t> ids, std::byte* leaf, std::byte* bough, std::size_t slot) {
+        find_centre(codes, positions);
+        auto* const centres = reinterpret_cast<std::uint8_t*>(bough + sizeof(Bough)) + 4 * slot;
+        std::int32_t squared = 0;
+        for (std::size_t j = 0; j < width_; ++j) {
+            std::uint8_t& byte = centres[j / 8 * 4 * bough_leaves + j % 4];
+            byte = static_cast<std::uint8_t>(byte | shorten(centre_[j]) << (j % 8 < 4 ? 0 : 4));
+            squared += (centre_[j] - code_middle) * (centre_[j] - code_middle);
         }
-        std::memcpy(leaf, &head, sizeof head);
-        std::byte* block = leaf + sizeof head + width_;
-        for (std::size_t first = 0; first < input_.facts.leaf_blocks() * block_entries;
-             first += block_entries) {
-            for (std::size_t entry = 0; entry < block_entries; ++entry) {
-                if (first + entry >= count) {
-                    put(block + block_terms + 2 * entry, to_bfloat16(std::numeric_limits<float>::infinity()));
-                    continue;
-                }
-                const std::uint32_t id = ids[first + entry];
-                put(block + 4 * entry, id);
-                if (hamming) {
-                    write_bits(input_.rows + std::size_t{id} * (width_ / 8), block, entry);
-                } else {
-                    write_sketch(codes + positions[first + entry] * width_, id, block, entry);
-                }
+        put(bough + offsetof(Bough, squares) + slot * sizeof squared, squared);
+        for (std::size_t entry = 0; entry < leaf_size; ++entry) {
+            if (entry >= positions.size()) {
+                put(leaf + block_terms + 2 * entry, to_bfloat16(std::numeric_limits<float>::infinity()));
+                continue;
             }
-            block += block_bytes(width_);
+            put(leaf + 4 * entry, ids[entry]);
+            if (input_.facts.distance == Distance::hamming) {
+                put(leaf + block_factors + 2 * entry, to_bfloat16(-1.0f));
+                write_bits(input_.rows + std::size_t{ids[entry]} * (width_ / 8), leaf, entry);
+            } else {
+                write_sketch(codes + positions[entry] * width_, ids[entry], leaf, entry);
+            }
         }
     }
 
   private:
+    /// The mean of the rows, in 4 bits.
     void find_centre(const std::uint8_t* codes, std::span<const std::uint32_t> positions) {
         const auto count = static_cast<std::uint32_t>(positions.size());
         std::fill(sums_.begin(), sums_.end(), 0u);
         kernel_.add_rows(codes, positions.data(), count, width_, sums_.data());
         for (std::size_t j = 0; j < width_; ++j) {
-            centre_[j] = static_cast<std::uint8_t>(count == 0 ? code_middle : (sums_[j] + count / 2) / count);
+            const std::uint32_t mean = (sums_[j] + count / 2) / count;
+            centre_[j] = static_cast<std::uint8_t>(lengthen(shorten(static_cast<std::int32_t>(mean))));
         }
     }
 
-    void write_sketch(const std::uint8_t* code, std::uint32_t id, std::byte* block, std::size_t entry) {
+    void write_sketch(const std::uint8_t* code, std::uint32_t id, std::byte* leaf, std::size_t entry) {
         const Residual r = kernel_.residual(code, centre_.data(), width_, bits_.data());
         const float ratio = r.l1 > 0 ? static_cast<float>(r.squared_l2) / static_cast<float>(r.l1) : 0.0f;
         std::int32_t squared_code = 0;
@@ -108,17 +101,15 @@ class LeafWriter {
         const auto outside = static_cast<float>(input_.squares[id] - squared_code);
         const float term =
             static_cast<float>(r.squared_l2) + (2.0f * ratio * static_cast<float>(r.centre_signs) + outside);
-        put(block + block_terms + 2 * entry, to_bfloat16(term));
-        put(block + block_factors + 2 * entry, to_bfloat16(8.0f * ratio));
-        write_bits(reinterpret_cast<const std::byte*>(bits_.data()), block, entry);
+        put(leaf + block_terms + 2 * entry, to_bfloat16(term));
+        put(leaf + block_factors + 2 * entry, to_bfloat16(8.0f * ratio));
+        write_bits(reinterpret_cast<const std::byte*>(bits_.data()), leaf, entry);
     }
 
-    /// Bits are distances already: tables that count differing bits, a factor of -1, nothing to add.
-    void write_bits(const std::byte* bits, std::byte* block, std::size_t entry) const {
-        if (input_.facts.distance == Distance::hamming) {
-            put(block + block_factors + 2 * entry, to_bfloat16(-1.0f));
-        }
-        std::byte* const to = block + block_bits + block_lane(entry);
+    /// Bits of hamming rows are distances already: their tables count differing bits, their factor is -1, and
+    /// there is nothing to add.
+    void write_bits(const std::byte* bits, std::byte* leaf, std::size_t entry) const {
+        std::byte* const to = leaf + block_bits + block_lane(entry);
         for (std::size_t b = 0; b < width_ / 8; ++b) to[b * block_entries] = bits[b];
     }
 
@@ -218,10 +209,10 @@ class TreeBuilder {
     explicit TreeBuilder(const TreeInput& input)
         : input_(input),
           width_(input.facts.width),
-          leaf_size_(input.facts.leaf_size),
           codes_(input.codes),
           fitter_(width_),
-          writer_(input_) {}
+          writer_(input_),
+          normal_(width_) {}
 
     Tree build(std::span<std::uint32_t> ids, std::uint64_t key) {
         tree_.root = grow(ids, key);
@@ -231,14 +222,14 @@ class TreeBuilder {
   private:
     /// Depth is bounded: each level takes away 5 % of the rows, or a leaf.
     Link grow(std::span<std::uint32_t> positions, std::uint64_t key) {
-        if (positions.size() <= leaf_size_) return add_leaf(positions);
         if (local_ids_.empty() && positions.size() <= local_rows) return grow_locally(positions, key);
+        if (positions.size() <= bough_leaves * leaf_size) return add_bough(positions, key);
         const std::size_t number = tree_.nodes.size();
-        if (number >= leaf_bit)
-            throw std::length_error("a tree grew more than 2^31 nodes: use larger leaves");
+        if (number >= bough_bit) throw std::length_error("a tree grew more than 2^31 nodes");
         tree_.nodes.emplace_back();
         tree_.normals.resize(tree_.normals.size() + width_);
-        const std::size_t lefts = divide(positions, key, number);
+        const std::size_t lefts =
+            divide(positions, key, tree_.nodes[number], tree_.normals.data() + number * width_);
         const Link left = grow(positions.first(lefts), derive_key(key, 0));
         const Link right = grow(positions.subspan(lefts), derive_key(key, 1));
         tree_.nodes[number].left = left;
@@ -250,8 +241,7 @@ class TreeBuilder {
     Link grow_locally(std::span<std::uint32_t> ids, std::uint64_t key) {
         local_codes_.resize(ids.size() * width_);
         for (std::size_t i = 0; i < ids.size(); ++i) {
-            std::memcpy(local_codes_.data() + i * width_, input_.codes + std::size_t{ids[i]} * width_,
-                        width_);
+            std::memcpy(local_codes_.data() + i * width_, input_.codes + std::size_t{ids[i]} * width_, width_);
         }
         local_ids_.assign(ids.begin(), ids.end());
         codes_ = local_codes_.data();
@@ -263,26 +253,40 @@ class TreeBuilder {
         return link;
     }
 
-    Link add_leaf(std::span<const std::uint32_t> positions) {
-        const std::size_t bytes = input_.facts.leaf_bytes();
-        const std::size_t number = tree_.leaves.size() / bytes;
-        tree_.leaves.resize(tree_.leaves.size() + bytes);
-        std::span<const std::uint32_t> ids = positions;
-        if (!local_ids_.empty()) {
+    Link add_bough(std::span<std::uint32_t> positions, std::uint64_t key) {
+        const std::size_t bytes = input_.facts.bough_bytes();
+        const std::size_t number = tree_.boughs.size() / bytes;
+        tree_.boughs.resize(tree_.boughs.size() + bytes);
+        bough_ = Bough{};
+        bough_.first_leaf = static_cast<std::uint32_t>(tree_.leaves.size() / input_.facts.leaf_bytes());
+        bough_.entries = static_cast<std::uint32_t>(positions.size());
+        std::byte* const bough = tree_.boughs.data() + number * bytes;
+        add_leaves(positions, key, bough);
+        std::memcpy(bough, &bough_, offsetof(Bough, squares));
+        return bough_bit | static_cast<Link>(number);
+    }
+
+    /// Splits go on as above, but of their planes nothing is kept.
+    void add_leaves(std::span<std::uint32_t> positions, std::uint64_t key, std::byte* bough) {
+        if (positions.size() > leaf_size) {
+            Node node;
+            const std::size_t lefts = divide(positions, key, node, normal_.data());
+            add_leaves(positions.first(lefts), derive_key(key, 0), bough);
+            add_leaves(positions.subspan(lefts), derive_key(key, 1), bough);
+        } else if (!positions.empty()) {
+            const std::size_t end = tree_.leaves.size();
+            tree_.leaves.resize(end + input_.facts.leaf_bytes());
             leaf_ids_.clear();
             for (const std::uint32_t position : positions) leaf_ids_.push_back(local_ids_[position]);
-            ids = leaf_ids_;
+            writer_.write(codes_, positions, leaf_ids_, tree_.leaves.data() + end, bough, bough_.leaves++);
         }
-        writer_.write(codes_, positions, ids, tree_.leaves.data() + number * bytes);
-        return leaf_bit | static_cast<Link>(number);
     }
 
     /// Orders `positions` so that the left child's come first, and returns how many those are: a multiple of
     /// the leaf size, so that only the last leaf of a tree can be less than full.
-    std::size_t divide(std::span<std::uint32_t> positions, std::uint64_t key, std::size_t number) {
+    std::size_t divide(std::span<std::uint32_t> positions, std::uint64_t key, Node& node, std::int8_t* normal) {
         const std::size_t count = positions.size();
         const auto least = static_cast<std::size_t>(least_share * static_cast<double>(count));
-        std::int8_t* const normal = tree_.normals.data() + number * width_;
         dots_.resize(count);
         for (std::uint64_t attempt = 0; attempt < attempts; ++attempt) {
             Random random(derive_key(key, 2 + attempt));
@@ -294,20 +298,20 @@ class TreeBuilder {
             const std::int32_t threshold = find_threshold(wanted, lefts);
             std::int32_t squared = 0;
             for (std::size_t d = 0; d < width_; ++d) squared += normal[d] * normal[d];
-            Node& node = tree_.nodes[number];
             node.scale = 1.0f / std::sqrt(static_cast<float>(squared));
             node.offset = -node.scale * (static_cast<float>(threshold) - 0.5f);
             partition(positions, threshold, wanted);
             return wanted;
         }
         std::memset(normal, 0, width_);
+        node.scale = node.offset = 0;
         return halve(positions, Random(derive_key(key, 2 + attempts)));
     }
 
     /// The multiple of the leaf size that is nearest to `lefts` and leaves something on both sides.
     std::size_t whole_leaves(std::size_t lefts, std::size_t count) const {
-        const std::size_t leaves = (lefts + leaf_size_ / 2) / leaf_size_;
-        return std::clamp<std::size_t>(leaves, 1, (count - 1) / leaf_size_) * leaf_size_;
+        const std::size_t leaves = (lefts + leaf_size / 2) / leaf_size;
+        return std::clamp<std::size_t>(leaves, 1, (count - 1) / leaf_size) * leaf_size;
     }
 
     /// The largest threshold that no more than `wanted` of the dots are below. `lefts` are below the
@@ -362,11 +366,12 @@ class TreeBuilder {
     const TreeInput& input_;
     const Kernels& kernel_ = kernels();
     std::size_t width_;
-    std::size_t leaf_size_;
     const std::uint8_t* codes_;  ///< of all rows, or of the copy
     PlaneFitter fitter_;
     LeafWriter writer_;
     Tree tree_;
+    Bough bough_{};
+    std::vector<std::int8_t> normal_;
     std::vector<std::int32_t> dots_;
     std::vector<std::uint32_t> rights_, leaf_ids_;
     std::vector<std::uint8_t> local_codes_;

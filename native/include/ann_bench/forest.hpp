@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -17,11 +18,10 @@ namespace ann_bench {
 struct BuildOptions {
     Distance distance = Distance::euclidean;
     std::uint32_t trees = 1;
-    std::uint32_t leaf_size = 64;
     std::uint64_t seed = 0;
     unsigned threads = 1;
-    /// The rows that can be found, rising; all of them if empty. Others are kept and never found.
-    std::span<const std::uint32_t> present{};
+    /// The rows that can be found, rising; others are kept and never found. All of them unless told otherwise.
+    std::optional<std::span<const std::uint32_t>> present{};
 };
 
 /// A forest of trees over rows that do not change. All members may be called from several threads at once.

@@ -1,7 +1,6 @@
 #pragma once
 // What a forest consists of, wherever its bytes lie: in memory or in a mapped file.
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
@@ -12,12 +11,26 @@
 
 namespace ann_bench {
 
-/// Where a branch leads: to a node or, with the top bit set, to a leaf.
+/// Where a branch leads: to a node or, with the top bit set, to a bough.
 using Link = std::uint32_t;
-inline constexpr Link leaf_bit = 0x8000'0000u;
+inline constexpr Link bough_bit = 0x8000'0000u;
+
+/// A leaf is one block of sketches.
+inline constexpr std::size_t leaf_size = block_entries;
+
+/// Leaves of a bough at most: as many as one register holds sums for.
+inline constexpr std::size_t bough_leaves = 16;
 
 /// Unsigned codes are 64 more than the signed ones.
 inline constexpr std::int32_t code_middle = 64;
+
+/// A 4-bit code stands for the middle of 8 unsigned ones.
+constexpr std::int32_t shorten(std::int32_t code) {
+    return code >> 3;
+}
+constexpr std::int32_t lengthen(std::int32_t code) {
+    return 8 * code + 4;
+}
 
 /// The codes of bits.
 inline constexpr std::uint8_t bit_code = 96, no_bit_code = 32;
@@ -32,29 +45,31 @@ struct Node {
 };
 static_assert(sizeof(Node) == 16);
 
-/// The beginning of a leaf. Behind it come its centre (a signed code for each dimension), and its blocks of
-/// sketches.
-struct LeafHead {
-    /// With q a query's code: |q - centre|^2 = |q|^2 + `constant` - 2 dot(unsigned code of q, centre).
-    std::int32_t constant;
+/// What a branch ends in: leaves that follow one another, whose centres are compared with a query at once.
+/// Behind it stand the centres, as Kernels::bough_dots takes them.
+struct Bough {
+    std::uint32_t first_leaf;
+    std::uint32_t leaves;
     std::uint32_t entries;
-    std::uint32_t reserved[14];
+    std::uint32_t reserved[13];
+    std::int32_t squares[bough_leaves];  ///< |centre|^2
 };
-static_assert(sizeof(LeafHead) == cache_line);
+static_assert(sizeof(Bough) == 2 * cache_line);
 
 /// The numbers that tell the size of everything; they stand in the file's header as they are.
 struct Facts {
     Distance distance;
     std::uint32_t dimension;
     std::uint32_t trees;
-    std::uint32_t leaf_size;  ///< entries of a leaf at most
     std::uint32_t width;      ///< dimensions of codes
     std::uint32_t depth;      ///< dimensions that the projection takes; 0 for hamming, which has none
     std::uint64_t seed;
     std::uint64_t rows;
     std::uint64_t present;  ///< rows that the trees hold
     std::uint64_t nodes;
+    std::uint64_t boughs;
     std::uint64_t leaves;
+    std::uint32_t reserved;
     float projection_scale;  ///< what a sum of the projection stands for, in steps
     float steps_per_unit;    ///< steps of a code in a distance of 1
     float longest;           ///< for dot: the length of the longest row; queries are brought to it
@@ -65,14 +80,11 @@ struct Facts {
         return distance == Distance::hamming ? (dimension + 63) / 64 * 8 : round_up(dimension, 4) * 4;
     }
     std::size_t code_bytes() const { return distance == Distance::hamming ? 0 : width / 2; }
-    /// Leaves have room for all rows at most, however many `leaf_size` allows.
-    std::size_t leaf_blocks() const {
-        return (std::min<std::uint64_t>(leaf_size, present) + block_entries - 1) / block_entries;
-    }
-    std::size_t leaf_bytes() const { return sizeof(LeafHead) + width + leaf_blocks() * block_bytes(width); }
+    std::size_t bough_bytes() const { return sizeof(Bough) + bough_leaves * width / 2; }
+    std::size_t leaf_bytes() const { return block_bytes(width); }
     std::size_t matrix_bytes() const { return round_up(depth, 4) * width; }
 };
-static_assert(sizeof(Facts) == 88);
+static_assert(sizeof(Facts) == 104);
 
 /// The parts of an index. Does not own them.
 struct IndexView {
@@ -86,7 +98,8 @@ struct IndexView {
     const std::int32_t* column_sums;  ///< of the matrix, times 64: what unsigned inputs add
     const Node* nodes;
     const std::int8_t* normals;  ///< `width` for each node
-    const std::byte* leaves;     ///< facts.leaf_bytes() apart
+    const std::byte* boughs;             ///< facts.bough_bytes() apart
+    const std::byte* leaves;             ///< facts.leaf_bytes() apart
     const Link* roots;           ///< one for each tree
 };
 

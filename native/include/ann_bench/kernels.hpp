@@ -33,6 +33,9 @@ constexpr std::size_t block_lane(std::size_t entry) {
     return entry < block_entries / 2 ? 2 * entry : 2 * (entry - block_entries / 2) + 1;
 }
 
+/// Room for what `Kernels::scan` writes for one block.
+inline constexpr std::size_t scan_room = block_entries + 16;
+
 /// Bytes that `Kernels::lay_out_tables` writes for `width` dimensions.
 constexpr std::size_t table_bytes(std::size_t width) {
     return width / 4 * 32;
@@ -67,6 +70,11 @@ struct Kernels {
     void (*project)(const std::uint8_t* values, std::size_t depth, const std::int8_t* matrix,
                     std::size_t width, std::int32_t* out);
 
+    /// out[i] = dot of the 4-bit centre i < 16 with `query`. Centres stand side by side, 8 dimensions at a time:
+    /// byte 4 i + t of each 64 holds dimension t of its 8 in the low half, and 4 + t in the high half.
+    void (*bough_dots)(const std::uint8_t* centres, const std::int8_t* query, std::size_t width,
+                       std::int32_t* out);
+
     /// Bit j of `bits` tells whether row[j] >= centre[j].
     Residual (*residual)(const std::uint8_t* row, const std::uint8_t* centre, std::size_t width,
                          std::uint8_t* bits);
@@ -77,7 +85,7 @@ struct Kernels {
     /// Writes the row numbers and estimates of the entries whose estimate is below `limit`, in the order of
     /// the entries, and returns how many those are. An entry's estimate is
     ///   base + (term - factor * (sum of its tables' values - offset)).
-    /// `ids` and `estimates` have room for all entries of the blocks.
+    /// `ids` and `estimates` have room for all entries of the blocks, and 16 more.
     std::size_t (*scan)(const std::byte* blocks, std::size_t count, const std::uint8_t* tables,
                         std::size_t width, std::int32_t offset, float base, float limit, std::uint32_t* ids,
                         float* estimates);

@@ -12,7 +12,7 @@
 namespace ann_bench {
 
 /// Codes have at most so many dimensions; rows of more are projected onto as many principal axes.
-inline constexpr std::uint32_t max_width = 256;
+inline constexpr std::uint32_t max_width = 192;
 
 /// Dimensions of codes for rows of `depth` dimensions.
 std::uint32_t code_width(std::uint32_t depth);

@@ -1,6 +1,8 @@
 #pragma once
 // The search: one order over the branches of all trees, then ever better estimates of ever fewer distances.
 
+#include <algorithm>
+#include <bit>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -42,24 +44,40 @@ class BranchQueue {
     std::size_t highest_ = 0;  ///< used since the last `clear`
 };
 
-/// Counts values that come one by one, and knows a bound that about `wanted` of them are below.
+/// Counts values, and knows a bound that about `wanted` of them are below.
 class Threshold {
   public:
     Threshold() : counts_(buckets) {}
 
     void start(std::size_t wanted);
-    void add(float value);
-    /// Above the `wanted` smallest values, infinite until there are so many; never rises.
+    /// Counts a value, or does not if `times` is 0.
+    void add(float value, std::uint32_t times) {
+        const std::uint32_t bucket = bucket_of(value);
+        counts_[bucket] += times;
+        below_ += bucket <= last_ ? times : 0;
+    }
+    /// Lowers the bound to where `wanted` values are below it still.
+    void tighten();
+    /// Forgets a value; all of them must be forgotten before the next start.
+    void forget(float value) { counts_[bucket_of(value)] = 0; }
+
+    /// Infinite until there are enough values; never rises.
     float limit() const { return limit_; }
 
   private:
     static constexpr std::uint32_t buckets = 4096;
+    static constexpr std::uint32_t one = std::bit_cast<std::uint32_t>(1.0f) >> 16;
+
+    /// A value's exponent and 7 bits of its mantissa, from 1 on.
+    static std::uint32_t bucket_of(float value) {
+        const float positive = value > 1.0f ? value : 1.0f;
+        return std::min((std::bit_cast<std::uint32_t>(positive) >> 16) - one, buckets - 1);
+    }
 
     std::vector<std::uint32_t> counts_;
     std::size_t wanted_ = 0;
     std::size_t below_ = 0;  ///< values in the buckets up to `last_`
     std::uint32_t last_ = 0;
-    std::uint32_t lowest_ = 0, highest_ = 0;  ///< buckets in use
     float limit_ = 0;
 };
 
@@ -84,11 +102,17 @@ struct Scratch {
     ProjectionScratch projection;
     Buffer code, signed_code, tables, laid_out_tables;
     BranchQueue queue;
+    struct Leaf {
+        std::uint32_t distance;  ///< of its centre, squared
+        std::uint32_t number;
+    };
+    std::vector<Leaf> leaves, sorted_leaves;
+    std::vector<std::uint32_t> bucket_ends;
     std::vector<std::uint64_t> seen;  ///< a bit per row, zero between searches
     Threshold threshold;
-    std::vector<Candidate> candidates;
-    std::vector<std::uint32_t> passing_ids, ids;
-    std::vector<float> passing_estimates;
+    std::vector<Candidate> candidates;  ///< the first candidate_count
+    std::size_t candidate_count = 0;
+    std::vector<std::uint32_t> ids;
     std::vector<std::int32_t> scores;
     std::vector<Answer> answers;
     std::uint64_t distance_computations = 0;
@@ -142,10 +166,12 @@ class Search {
   private:
     void prepare();
     void collect(std::uint64_t search_k, std::size_t least);
+    bool explore();
     Link descend(BranchQueue::Branch& branch);
-    std::int32_t distance_to(Link leaf) const;
-    void scan(Link leaf);
-    void admit(std::uint32_t id, float estimate);
+    void take_bough(Link link);
+    void sort_leaves();
+    void scan(const Scratch::Leaf& leaf);
+    std::int64_t limit_of(std::size_t count) const;
     void narrow(std::size_t rerank);
     void rank(std::size_t rerank);
     float exact(std::uint32_t id) const;
@@ -153,18 +179,20 @@ class Search {
 
     void check_link(Link link, Link parent) const;
     void prefetch(Link link) const;
-    const std::byte* leaf(Link link) const {
-        return index_.leaves + std::size_t{link & ~leaf_bit} * leaf_bytes_;
+    const std::byte* bough(Link link) const {
+        return index_.boughs + std::size_t{link & ~bough_bit} * bough_bytes_;
     }
+    const std::byte* leaf(std::size_t number) const { return index_.leaves + number * leaf_bytes_; }
 
     const IndexView& index_;
     const Facts& facts_;
     Scratch& scratch_;
     const Kernels& kernel_ = kernels();
+    std::size_t bough_bytes_ = facts_.bough_bytes();
     std::size_t leaf_bytes_ = facts_.leaf_bytes();
-    std::int32_t squared_query_ = 0;
+    std::uint32_t query_term_ = 0;  ///< what the query adds to the distances of centres
     std::int32_t offset_ = 0;
-    std::uint64_t entries_ = 0;
+    std::uint64_t explored_ = 0;  ///< entries of the boughs that were reached
     std::uint64_t steps_left_ = 0;
 };
 

@@ -11,17 +11,17 @@
 
 namespace ann_bench {
 
-/// A tree by itself; links count its own nodes and leaves.
+/// A tree by itself; links count its own nodes, boughs and leaves.
 struct Tree {
     std::vector<Node> nodes;  ///< parents before children
     std::vector<std::int8_t> normals;
-    std::vector<std::byte> leaves;
-    Link root = leaf_bit;
+    std::vector<std::byte> boughs, leaves;
+    Link root = bough_bit;
 };
 
 /// What a tree is built over.
 struct TreeInput {
-    Facts facts;                  ///< distance, width, leaf_size
+    Facts facts;                  ///< distance and width
     const std::uint8_t* codes;    ///< `width` unsigned codes for each row
     const std::int32_t* squares;  ///< squared distances from the mean, in squared steps
     const std::byte* rows;        ///< hamming: the packed bits
