@@ -31,7 +31,6 @@ Forest grow(Distance distance, const Size& size) {
     BuildOptions options;
     options.distance = distance;
     options.trees = size.trees;
-    options.leaf_size = 4;
     Random random(size.rows);
     std::vector<float> floats(size.rows * size.dimension);
     std::vector<Bit> bits(floats.size());

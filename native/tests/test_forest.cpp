@@ -82,7 +82,8 @@ TEST_CASE("a search that may look at everything returns the exact neighbours in 
          {Distance::euclidean, Distance::angular, Distance::dot, Distance::manhattan}) {
         const Forest forest = small_forest(distance, rows, dimension);
         const auto all = ask(forest, view(queries), 10, rows, {5 * rows, 1}, 2);
-        CHECK(forest.distance_computations() == 10 * 5 * rows);
+        CHECK(forest.distance_computations() >= 10 * 5 * rows);
+        CHECK(forest.distance_computations() < 10 * 5 * (rows + leaf_size));
         for (std::size_t q = 0; q < 10; ++q) {
             std::vector<bool> seen(rows);
             for (std::size_t i = 0; i < rows; ++i) {
@@ -98,6 +99,18 @@ TEST_CASE("a search that may look at everything returns the exact neighbours in 
         const auto first = ask(forest, view(queries), 10, 7, {5 * rows, 1});
         for (std::size_t q = 0; q < 10; ++q) {
             for (std::size_t i = 0; i < 7; ++i) CHECK(first.ids[q * 7 + i] == all.ids[q * rows + i]);
+        }
+    }
+}
+
+TEST_CASE("a search through as many entries as there are is exact, whatever the number of rows") {
+    for (const Distance distance : {Distance::euclidean, Distance::hamming}) {
+        for (const std::size_t n : {1u, 2u, 32u, 33u, 40u, 65u, 100u, 520u, 600u}) {
+            const Forest forest = small_forest(distance, n, dimension);
+            const Queries queries(20, 2);
+            CAPTURE(n);
+            CHECK(ask(forest, queries.of(distance), 20, 1, {5 * n, 1}) ==
+                  ask(forest, queries.of(distance), 20, 1, {everything, 1}));
         }
     }
 }
@@ -124,7 +137,6 @@ TEST_CASE("rows at the same distance come in the order of their numbers, for eve
         BuildOptions options;
         options.distance = distance;
         options.trees = 3;
-        options.leaf_size = 5;
         const std::vector<float> floats(60 * dimension, 1.5f);
         const std::vector<Bit> bits(60 * dimension, Bit{1});
         const Vectors vectors = distance == Distance::hamming ? view(bits) : view(floats);
@@ -143,11 +155,11 @@ TEST_CASE("search_k is how many leaf entries are looked at, to the end of a leaf
     for (const Distance distance : all_distances) {
         const Forest forest = small_forest(distance, 3000, dimension);
         std::uint64_t before = 0;
-        for (const std::uint64_t search_k : {1u, 8u, 9u, 100u, 1000u, 15'000u}) {
+        for (const std::uint64_t search_k : {1u, 32u, 33u, 100u, 1000u, 15'000u}) {
             ask(forest, queries.of(distance), 20, 1, {search_k, 1});
             const std::uint64_t looked_at = forest.distance_computations() - before;
             CHECK(looked_at >= 20 * std::min<std::uint64_t>(search_k, 5 * 3000));
-            CHECK(looked_at < 20 * (search_k + 8));
+            CHECK(looked_at < 20 * (search_k + 5 * leaf_size));
             before += looked_at;
         }
     }
@@ -163,7 +175,7 @@ TEST_CASE("a larger search_k and a larger rerank find more, down to every neighb
         };
         const Answers exact = found(everything, 1);
         CHECK(share(found(100, 3000), exact, 50) < share(found(4000, 3000), exact, 50));
-        CHECK(share(found(15'000 - 1, 3000), exact, 50) == 1);
+        CHECK(share(found(15'000 - 1, 3000), exact, 50) > 0.999);
         if (distance == Distance::hamming) continue;  // whose estimates are exact
         CHECK(share(found(15'000 - 1, 10), exact, 50) < share(found(15'000 - 1, 200), exact, 50));
     }
@@ -193,7 +205,6 @@ TEST_CASE("rows that are not present are kept, and never found") {
         BuildOptions options;
         options.distance = distance;
         options.trees = 4;
-        options.leaf_size = 8;
         options.present = present;
         const Vectors all = distance == Distance::hamming ? view(bits) : view(floats);
         const Forest forest = Forest::build(all, rows, dimension, options);
@@ -251,14 +262,14 @@ TEST_CASE("vectors of small numbers answer like the same values as floats") {
 }
 
 TEST_CASE(
-    "a search goes the way the build went: the first leaf of a single tree holds the row that is asked for") {
+    "a search goes the way the build went: the first bough of a single tree holds the row that is asked for") {
     const auto values = random_floats(2000 * dimension, 1);
     for (const Distance distance : {Distance::euclidean, Distance::angular, Distance::manhattan}) {
         const Forest forest = small_forest(distance, 2000, dimension, 1, 1);
-        const auto answers = ask(forest, view(values), 2000, 1, {1, 8});
+        const auto answers = ask(forest, view(values), 2000, 1, {bough_leaves * leaf_size, 8});
         std::size_t itself = 0;
         for (std::size_t i = 0; i < 2000; ++i) itself += answers.ids[i] == static_cast<std::int32_t>(i);
-        CHECK(itself > 1900);  // a row on a plane may have come to its other side
+        CHECK(itself > 1960);  // a row on a plane may have come to its other side
     }
 }
 
@@ -276,15 +287,21 @@ TEST_CASE("several threads may query one forest, and each gets what one alone wo
     for (const auto& answer : answers) CHECK(answer == expected);
 }
 
-TEST_CASE("leaves larger than the index cost no more than the index") {
-    const auto values = random_floats(rows * dimension, 1);
-    for (const std::uint32_t leaf_size : {std::uint32_t{rows}, 1'000'000u, leaf_bit - 1}) {
+TEST_CASE("an index of rows none of which is present finds nothing") {
+    const Queries queries(1, 3);
+    for (const Distance distance : all_distances) {
+        const auto floats = random_floats(rows * dimension, 1);
+        const auto bits = random_bits(rows * dimension, 1);
         BuildOptions options;
-        options.leaf_size = leaf_size;
-        const Forest forest = Forest::build(view(values), rows, dimension, options);
-        CHECK(forest.facts().leaf_size == leaf_size);
-        CHECK(forest.size_bytes() < 1'000'000);
-        CHECK(ask(forest, view(values), rows, 1, {1, 1}).ids[rows - 1] == static_cast<int>(rows) - 1);
+        options.distance = distance;
+        options.trees = 3;
+        options.present.emplace();
+        const Vectors all = distance == Distance::hamming ? view(bits) : view(floats);
+        const Forest forest = Forest::build(all, rows, dimension, options);
+        for (const std::uint64_t search_k : {std::uint64_t{1}, everything}) {
+            const auto answers = ask(forest, queries.of(distance), 1, 2, {search_k, 1});
+            CHECK(answers.ids == std::vector<std::int32_t>{-1, -1});
+        }
     }
 }
 
@@ -303,11 +320,8 @@ TEST_CASE("what cannot be indexed is refused") {
     const std::uint32_t absent[] = {3, 10};
     options.present = absent;
     CHECK_THROWS_AS(Forest::build(view(values), 10, 4, options), std::invalid_argument);
-    options.present = {};
+    options.present.reset();
     options.trees = 0;
-    CHECK_THROWS_AS(Forest::build(view(values), 10, 4, options), std::invalid_argument);
-    options.trees = 1;
-    options.leaf_size = 0;
     CHECK_THROWS_AS(Forest::build(view(values), 10, 4, options), std::invalid_argument);
 }
 

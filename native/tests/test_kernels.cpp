@@ -193,15 +193,15 @@ TEST_CASE("add_rows adds to what is there, without overflow however many rows th
         for (const std::size_t count : counts) {
             auto ids = random_ids(count, rows, random);
             if (count > 500) std::fill(ids.begin(), ids.end(), 0u);
-            std::vector<std::uint32_t> start(width);
-            for (auto& value : start) value = random.below(1u << 31);
+            std::vector<std::int32_t> start(width);
+            for (auto& value : start) value = static_cast<std::int32_t>(random.below(1u << 31)) - (1 << 30);
             auto expected = start;
             for (const std::uint32_t id : ids) {
                 for (std::size_t j = 0; j < width; ++j) expected[j] += codes[id * width + j];
             }
             const std::uint8_t* const at_rows = rows_room.copy(codes, count % 64);
             for_each_isa([&](const Kernels& k) {
-                std::uint32_t* const sums = sums_room.copy(start, count % 5);
+                std::int32_t* const sums = sums_room.copy(start, count % 5);
                 k.add_rows(at_rows, ids.data(), count, width, sums);
                 CHECK(std::equal(expected.begin(), expected.end(), sums));
                 CHECK(sums_room.whole());
@@ -253,6 +253,34 @@ TEST_CASE("project is the product with the matrix, for depths of any multiple of
             for_each_isa([&](const Kernels& k) {
                 auto* const out = out_room.take<std::int32_t>(width, depth / 4 % 3);
                 k.project(at_values, depth, at_matrix, width, out);
+                CHECK(std::equal(expected.begin(), expected.end(), out));
+                CHECK(out_room.whole());
+            });
+        }
+    }
+}
+
+TEST_CASE("bough_dots are the products of sixteen 4-bit centres and a query, at every address") {
+    Room centres_room, query_room, out_room;
+    Random random(12);
+    for (const std::size_t width : widths) {
+        for (std::size_t gap = 0; gap < 64; ++gap) {
+            std::vector<std::uint8_t> centres(width / 2 * 16);
+            for (auto& byte : centres) byte = gap == 1 ? 255 : static_cast<std::uint8_t>(random.below(256));
+            auto query = random_weights(width, random);
+            if (gap == 1) std::fill(query.begin(), query.end(), std::int8_t{-127});
+            std::vector<std::int32_t> expected(16);
+            for (std::size_t i = 0; i < 16; ++i) {
+                for (std::size_t j = 0; j < width; ++j) {
+                    const std::uint8_t byte = centres[j / 8 * 64 + 4 * i + j % 4];
+                    expected[i] += (j % 8 < 4 ? byte & 15 : byte >> 4) * query[j];
+                }
+            }
+            const std::uint8_t* const at_centres = centres_room.copy(centres, gap);
+            const std::int8_t* const at_query = query_room.copy(query, 63 - gap);
+            for_each_isa([&](const Kernels& k) {
+                auto* const out = out_room.take<std::int32_t>(16, gap % 5);
+                k.bough_dots(at_centres, at_query, width, out);
                 CHECK(std::equal(expected.begin(), expected.end(), out));
                 CHECK(out_room.whole());
             });
@@ -317,8 +345,7 @@ struct Sketches {
     }
 
     void set_byte(std::size_t entry, std::size_t byte, std::uint8_t bits) {
-        block(entry)[block_bits + byte * block_entries + block_lane(entry % block_entries)] =
-            std::byte{bits};
+        block(entry)[block_bits + byte * block_entries + block_lane(entry % block_entries)] = std::byte{bits};
     }
 
     /// Sets all entries to any id and bits and to terms and factors of any size, some of them no numbers.
@@ -375,7 +402,7 @@ void check_scan(Sketches& sketches, const std::vector<std::uint8_t>& tables, std
                 float limit, std::size_t gap = 0) {
     static Room tables_room, blocks_room, ids_room, estimates_room;
     const auto expected = sketches.plain_scan(tables, offset, base, limit);
-    const std::size_t room = sketches.count * block_entries;
+    const std::size_t room = sketches.count * block_entries + scan_room - block_entries;
     Buffer laid_out(table_bytes(sketches.width) + 2 * cache_line);
     const std::byte* const blocks = blocks_room.copy(sketches.bytes, 4 * gap);
     const std::uint8_t* const at_tables = tables_room.copy(tables, gap);
@@ -392,8 +419,8 @@ void check_scan(Sketches& sketches, const std::vector<std::uint8_t>& tables, std
         }
         auto* const ids = ids_room.take<std::uint32_t>(room, gap);
         auto* const estimates = estimates_room.take<float>(room, gap);
-        const std::size_t found = k.scan(blocks, sketches.count, to_tables, sketches.width, offset, base,
-                                         limit, ids, estimates);
+        const std::size_t found =
+            k.scan(blocks, sketches.count, to_tables, sketches.width, offset, base, limit, ids, estimates);
         REQUIRE(found == expected.ids.size());
         CHECK(std::equal(ids, ids + found, expected.ids.begin()));
         CHECK(std::equal(estimates, estimates + found, expected.estimates.begin(), same));

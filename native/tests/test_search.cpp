@@ -109,7 +109,9 @@ TEST_CASE("the limit is above as many values as are wanted, not far above, and n
             if (kind == 4) value = random.coin() ? 5.0f : 3.0f;
             if (random.below(16) == 0) value = random.coin() ? infinity : -infinity;
             if (std::isnan(value)) continue;
-            threshold.add(value);
+            threshold.add(value, 1);
+            threshold.add(3.5f, 0);
+            threshold.tighten();
             values.insert(std::upper_bound(values.begin(), values.end(), value), value);
             const float limit = threshold.limit();
             REQUIRE(limit <= before);
@@ -122,10 +124,21 @@ TEST_CASE("the limit is above as many values as are wanted, not far above, and n
             REQUIRE((limit > last || last == infinity));
             if (last > 1.5f && last < 1e6f) REQUIRE(limit <= last * 1.02f);
         }
+        for (const float value : values) threshold.forget(value);
     }
 }
 
-TEST_CASE("a threshold that starts anew has forgotten everything") {
+TEST_CASE("a threshold that wants nothing has some limit all the same") {
+    Threshold threshold;
+    threshold.start(0);
+    for (const float value : {3.0f, -1.0f, infinity}) {
+        threshold.add(value, 1);
+        threshold.tighten();
+    }
+    CHECK(threshold.limit() < infinity);
+}
+
+TEST_CASE("a threshold whose values were forgotten starts like a new one") {
     Threshold used, fresh;
     Random random(2);
     for (int trial = 0; trial < 50; ++trial) {
@@ -134,12 +147,16 @@ TEST_CASE("a threshold that starts anew has forgotten everything") {
         fresh = Threshold();
         fresh.start(wanted);
         const auto most = 1 + random.below(1'000'000);
+        std::vector<float> values;
         for (std::uint32_t n = 0; n < random.below(100); ++n) {
-            const auto value = static_cast<float>(random.below(most));
-            used.add(value);
-            fresh.add(value);
+            values.push_back(static_cast<float>(random.below(most)));
+            for (Threshold* threshold : {&used, &fresh}) {
+                threshold->add(values.back(), 1);
+                threshold->tighten();
+            }
             CHECK(used.limit() == fresh.limit());
         }
+        for (const float value : values) used.forget(value);
     }
 }
 
@@ -148,7 +165,6 @@ TEST_CASE("a pool lends what came back clean, and adds up what was counted") {
     Facts facts{};
     facts.dimension = facts.depth = 3;
     facts.width = 64;
-    facts.leaf_size = 8;
     facts.rows = 10;
     const Scratch* first = nullptr;
     {

@@ -22,8 +22,8 @@ float value_of(std::uint16_t bits) {
     float value = exponent == 0 ? std::ldexp(static_cast<float>(mantissa), -24)
                                 : std::ldexp(static_cast<float>(1024 + mantissa), exponent - 25);
     if (exponent == 31) {
-        value = mantissa == 0 ? std::numeric_limits<float>::infinity()
-                              : std::numeric_limits<float>::quiet_NaN();
+        value =
+            mantissa == 0 ? std::numeric_limits<float>::infinity() : std::numeric_limits<float>::quiet_NaN();
     }
     return std::copysign(value, (bits >> 15) != 0 ? -1.0f : 1.0f);
 }
@@ -125,7 +125,8 @@ TEST_CASE("bits are for hamming alone, and as many values must come as were told
     const auto bits = random_bits(12, 1);
     for (const Distance distance : all_distances) {
         const bool hamming = distance == Distance::hamming;
-        const Vectors right = hamming ? view(bits) : view(floats), wrong = hamming ? view(floats) : view(bits);
+        const Vectors right = hamming ? view(bits) : view(floats),
+                      wrong = hamming ? view(floats) : view(bits);
         CHECK_NOTHROW(check_vectors(right, 4, 3, distance));
         CHECK_THROWS_AS(check_vectors(wrong, 4, 3, distance), std::invalid_argument);
         CHECK_THROWS_AS(check_vectors(right, 4, 4, distance), std::invalid_argument);
