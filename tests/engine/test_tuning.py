@@ -25,7 +25,7 @@ def test_queries_like_the_rows_reach_the_target(distance: str, target: float) ->
     """What is found of queries that were not seen is the target, within a few per cent."""
     vectors = make_vectors(distance, 3300, 64, 1)
     train, queries = vectors[:3000], vectors[3000:]
-    forest = Forest.build(train, distance, n_trees=8, leaf_size=16)
+    forest = Forest.build(train, distance, n_trees=8)
     reported = forest.tune(target, K, threads=2)
     assert reported >= target
     assert recall(forest, train, queries) > target - 0.05
@@ -36,7 +36,7 @@ def test_queries_like_the_rows_reach_the_target(distance: str, target: float) ->
 def test_a_higher_target_takes_more_effort(distance: str) -> None:
     """Effort rises with the target; a target of 1 is reached."""
     train = make_vectors(distance, 2000, 64, 1)
-    forest = Forest.build(train, distance, n_trees=4, leaf_size=16)
+    forest = Forest.build(train, distance, n_trees=4)
     efforts = []
     for target in (0.3, 0.8, 1.0):
         assert forest.tune(target, K, queries=100) >= target
@@ -48,8 +48,8 @@ def test_a_higher_target_takes_more_effort(distance: str) -> None:
 def test_a_tuned_index_keeps_its_defaults(tmp_path: Path) -> None:
     """Building with target_recall is building and tuning; saved and opened, the defaults are the same."""
     train, queries = make_vectors("euclidean", 1000, 16, 1), make_vectors("euclidean", 40, 16, 2)
-    forest = Forest.build(train, n_trees=4, leaf_size=16, seed=3, target_recall=0.9, k=5)
-    plain = Forest.build(train, n_trees=4, leaf_size=16, seed=3)
+    forest = Forest.build(train, n_trees=4, seed=3, target_recall=0.9, k=5)
+    plain = Forest.build(train, n_trees=4, seed=3)
     assert (plain.info()["search_k"], plain.info()["rerank"]) == (None, None)
     plain.tune(0.9, 5, seed=3, threads=2)
     assert plain.info() == forest.info()
@@ -66,7 +66,7 @@ def test_a_tuned_index_keeps_its_defaults(tmp_path: Path) -> None:
 def test_a_row_is_not_its_own_neighbour() -> None:
     """Rows far from each other cannot be tuned by finding themselves: their neighbours are elsewhere."""
     train = make_vectors("euclidean", 1000, 64, 1)
-    forest = Forest.build(train, n_trees=2, leaf_size=4)
+    forest = Forest.build(train, n_trees=2)
     forest.tune(1.0, 1)
     assert forest.info()["search_k"] > 50
 
@@ -75,10 +75,10 @@ def test_holes_and_small_indexes_are_tuned(distance: str) -> None:
     """Rows that are not present may be asked for and are no neighbours; k may exceed the rows there are."""
     train = make_vectors(distance, 300, 12, 1)
     present = np.arange(300) % 3 == 0
-    forest = Forest.build(train, distance, n_trees=3, leaf_size=8, present=present)
+    forest = Forest.build(train, distance, n_trees=3, present=present)
     assert forest.tune(0.9, K, queries=300) >= 0.9
     for n in (2, 3, 9):
-        few = Forest.build(train[:n], distance, n_trees=2, leaf_size=2)
+        few = Forest.build(train[:n], distance, n_trees=2)
         assert few.tune(1.0, K) == 1
         assert sorted(few.query(train[0], n)[0]) == list(range(n))
 
