@@ -369,6 +369,17 @@ TEST_CASE("boughs whose leaves are not there or do not hold their entries, and e
     }
 }
 
+TEST_CASE("a bough of more leaves than boughs may have is told, even if all of them are there") {
+    Patched patched(small_forest(Distance::euclidean, 2000));
+    for (std::size_t i = 0; i < patched.facts().boughs; ++i) {
+        Bough& bough = patched.bough(i);
+        bough.first_leaf = 0;
+        bough.leaves = bough_leaves + 1;
+        bough.entries = bough.leaves * leaf_size;
+    }
+    CHECK(complaint(patched.write()) == "index damaged: a bough's leaves are not there");
+}
+
 TEST_CASE("an index that tells of fewer rows than its leaves hold, or of none, finds some of them") {
     for (const std::uint64_t present : {0u, 1u, 40u}) {
         Patched patched(small_forest(Distance::euclidean, 400));
