@@ -262,7 +262,8 @@ TEST_CASE("vectors of small numbers answer like the same values as floats") {
 }
 
 TEST_CASE(
-    "a search goes the way the build went: the first bough of a single tree holds the row that is asked for") {
+    "a search goes the way the build went: the first bough of a single tree holds the row that is asked "
+    "for") {
     const auto values = random_floats(2000 * dimension, 1);
     for (const Distance distance : {Distance::euclidean, Distance::angular, Distance::manhattan}) {
         const Forest forest = small_forest(distance, 2000, dimension, 1, 1);
