@@ -11,17 +11,14 @@ from ann_bench.engine.arrays import as_engine_array
 from ann_bench.engine.tuning import tune
 
 
-def _present_ids(present: npt.ArrayLike | None, rows: int) -> npt.NDArray[np.uint32]:
-    """Return the numbers of the rows that can be found; none at all stands for every row."""
+def _present_ids(present: npt.ArrayLike | None, rows: int) -> npt.NDArray[np.uint32] | None:
+    """Return the numbers of the rows that can be found; None stands for every row."""
     if present is None:
-        return np.empty(0, np.uint32)
+        return None
     mask = np.asarray(present)
     if mask.dtype != np.bool_ or mask.shape != (rows,):
         raise ValueError(f"present: got {mask.dtype} of shape {mask.shape}; it is bool of shape ({rows},)")
-    ids = np.flatnonzero(mask).astype(np.uint32)
-    if not len(ids):
-        raise ValueError("present: no row is; at least one must be")
-    return ids
+    return np.flatnonzero(mask).astype(np.uint32)
 
 
 class Forest:
@@ -60,11 +57,11 @@ class Forest:
         train: npt.ArrayLike,
         distance: str = "euclidean",
         *,
-        n_trees: int = 10,
-        leaf_size: int = 64,
+        n_trees: int = 5,
         seed: int = 0,
         threads: int = 1,
         present: npt.ArrayLike | None = None,
+        path: str | os.PathLike[str] | None = None,
         target_recall: float | None = None,
         k: int = 10,
     ) -> Self:
@@ -82,17 +79,18 @@ class Forest:
         distance
             ``euclidean``, ``angular``, ``dot``, ``hamming`` or ``manhattan``.
         n_trees
-            How many trees, >= 1. A tree costs about w / 8 + 11 bytes a row, where w, the width of codes, is d
-            rounded up to a multiple of 64, and at most 256 (but for hamming).
-        leaf_size
-            How many rows a leaf holds, >= 1; multiples of 32 waste nothing. Smaller leaves make a search more
-            selective, and its way to each leaf weighs more.
+            How many trees, >= 1. Few are enough: a tree costs about w / 7 + 9 bytes a row, where w, the width
+            of codes, is d rounded up to a multiple of 64, and at most 192 but for hamming.
         seed
             0 to 2**64 - 1.
         threads
             How many threads build; a tree is built by one.
         present
             Bool, shape (n,): rows where it is False are kept, and never found. None: all are found.
+        path
+            Build straight into this file, and return it opened. For rows that do not fit in memory, such as
+            those of a `numpy.memmap`: they are read once, in order, and go to the file; about
+            2 w + n_trees (w / 7 + 9) bytes a row stay in memory until the end. The file is what `save` writes.
         target_recall
             In (0, 1]: choose, by `tune`, the `search_k` and `rerank` that queries use unless told otherwise.
         k
@@ -105,6 +103,8 @@ class Forest:
             infinite, or too large for float32.
         TypeError
             If an argument has the wrong type.
+        OSError
+            If `path` cannot be written.
         """
         array = as_engine_array(train, distance, "train")
         if array.ndim != 2 or 0 in array.shape:
@@ -112,9 +112,12 @@ class Forest:
                 f"train: got shape {array.shape}; it is (n, d) with at least one row and one column"
             )
         ids = _present_ids(present, len(array))
-        forest = cls._of(_native.Forest.build(array, distance, n_trees, leaf_size, seed, threads, ids))
+        file = None if path is None else os.fsencode(path)
+        forest = cls._of(_native.Forest.build(array, distance, n_trees, seed, threads, ids, file))
         if target_recall is not None:
             forest.tune(target_recall, k, seed=seed, threads=threads)
+            if path is not None:
+                forest.save(path)
         return forest
 
     @classmethod
@@ -175,7 +178,7 @@ class Forest:
         search_k
             How many leaf entries to look at, over all trees and counting a row each time it turns up, >= 1.
             At least `k` different rows, or all, are looked at in any case. By default what `tune` found, or
-            one leaf of each tree (`n_trees * k` entries if that is more, as in Annoy). From `n_trees * n` on,
+            `n_trees * k` as in Annoy, and `n_trees * 32` at least. From `n_trees * n` on,
             every row is compared, and the answer is exact.
         rerank
             How many of the rows that look nearest by their codes to compare exactly, >= 1; at least `k` are.
@@ -244,8 +247,8 @@ class Forest:
     def info(self) -> dict[str, Any]:
         """Return what the index is.
 
-        The keys are distance, dimension, rows, present (rows that can be found), n_trees, leaf_size, seed,
-        code_width, nodes (splits), leaves, search_k and rerank (None unless tuned), and size_bytes.
+        The keys are distance, dimension, rows, present (rows that can be found), n_trees, seed,
+        code_width, nodes (splits), boughs, leaves, search_k and rerank (None unless tuned), and size_bytes.
         """
         return self._index.info()
 

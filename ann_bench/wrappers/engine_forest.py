@@ -7,12 +7,11 @@ from ann_bench.worker.wrapper import Wrapper
 class EngineForest(Wrapper):
     """Trees of hyperplanes between two points, searched best margin first over all trees at once."""
 
-    def build(self, train, distance, threads, n_trees, leaf_size):
+    def build(self, train, distance, threads, n_trees):
         self.forest = Forest.build(
             train,
             distance,
             n_trees=n_trees,
-            leaf_size=leaf_size,
             seed=self.seed,
             threads=threads,
         )

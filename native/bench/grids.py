@@ -39,9 +39,10 @@ class Grid:
 
 GRIDS = {
     OURS: Grid(
-        build={"n_trees": [100, 50, 200, 20], "leaf_size": [64], "split": ["two_means"]},
+        build={"n_trees": [3, 2, 5]},
+        query={"rerank": [30, 60, 120]},
         sweep="search_k",
-        start=10,
+        start=20,
     ),
     # The likely fastest first: what turns out slower than it is not followed to the end.
     "annoy": Grid(build={"n_trees": [100, 200, 50, 400, 20]}, sweep="search_k", start=20),
@@ -54,7 +55,7 @@ GRIDS = {
 }
 
 QUICK = {
-    OURS: {"n_trees": [50, 20], "leaf_size": [32]},
+    OURS: {"n_trees": [5, 10]},
     "annoy": {"n_trees": [50, 20]},
     "hnswlib": {"M": [16], "ef_construction": [100]},
     "mrpt": {},

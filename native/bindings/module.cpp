@@ -18,6 +18,9 @@
 namespace py = pybind11;
 
 namespace ann_bench {
+
+void bind_annoy_file(py::module_& module);  // annoy_file.cpp
+
 namespace {
 
 constexpr std::uint64_t most_threads = 1024;
@@ -76,7 +79,8 @@ Vectors values_of(const py::array& array, Distance distance) {
 }
 
 Forest build(const py::array& train, const std::string& distance, py::handle n_trees, py::handle seed,
-             py::handle threads, const std::optional<py::array_t<std::uint32_t>>& present) {
+             py::handle threads, const std::optional<py::array_t<std::uint32_t>>& present,
+             const std::optional<std::string>& path) {
     BuildOptions options;
     options.distance = static_cast<Distance>(distance_number(distance));
     options.trees = static_cast<std::uint32_t>(integer(n_trees, "n_trees", 1, 1'000'000));
@@ -89,7 +93,9 @@ Forest build(const py::array& train, const std::string& distance, py::handle n_t
     if (dimension > max_dimension) throw py::value_error("train: rows have 1 to 65535 dimensions");
     const Vectors vectors = values_of(train, options.distance);
     const py::gil_scoped_release release;
-    return Forest::build(vectors, count, static_cast<std::uint32_t>(dimension), options);
+    const auto width = static_cast<std::uint32_t>(dimension);
+    return path ? Forest::build_file(vectors, count, width, options, *path)
+                : Forest::build(vectors, count, width, options);
 }
 
 Forest open(const std::string& path, const std::string& mode) {
@@ -192,7 +198,7 @@ PYBIND11_MODULE(_native, module) {
     const auto free_of_gil = py::call_guard<py::gil_scoped_release>();
     py::class_<Forest>(module, "Forest")
         .def_static("build", &build, py::arg("train").noconvert(), py::arg("distance"), py::arg("n_trees"),
-                    py::arg("seed"), py::arg("threads"), py::arg("present"))
+                    py::arg("seed"), py::arg("threads"), py::arg("present"), py::arg("path"))
         .def_static("open", &open, py::arg("path"), py::arg("mode"))
         .def("save", &Forest::save, py::arg("path"), free_of_gil)
         .def("query", &query, py::arg("vectors").noconvert(), py::arg("k"), py::arg("search_k"),
@@ -201,6 +207,7 @@ PYBIND11_MODULE(_native, module) {
         .def("set_default_effort", &set_default_effort, py::arg("search_k"), py::arg("rerank"))
         .def("info", &info)
         .def_property_readonly("distance_computations", &Forest::distance_computations);
+    bind_annoy_file(module);
 }
 
 }  // namespace ann_bench

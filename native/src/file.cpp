@@ -33,7 +33,7 @@ template <class Index, class Part>
 void for_each_part(Index& index, Part part) {
     const Facts& facts = index.facts;
     const bool codes = facts.distance != Distance::hamming;
-    part(section_type("rows"), index.rows, facts.row_bytes(), facts.rows);
+    part(rows_section, index.rows, facts.row_bytes(), facts.rows);
     if (facts.distance == Distance::angular) part(section_type("norm"), index.inverse_norms, 4, facts.rows);
     if (codes) {
         part(section_type("code"), index.codes, facts.code_bytes(), facts.rows);
@@ -44,7 +44,7 @@ void for_each_part(Index& index, Part part) {
     }
     part(section_type("root"), index.roots, sizeof(Link), facts.trees);
     part(section_type("node"), index.nodes, sizeof(Node), facts.nodes);
-    part(section_type("norl"), index.normals, facts.width, facts.nodes);
+    part(section_type("plan"), index.normals, facts.width, facts.nodes);
     part(section_type("boug"), index.boughs, facts.bough_bytes(), facts.boughs);
     part(section_type("leaf"), index.leaves, facts.leaf_bytes(), facts.leaves);
 }
@@ -61,8 +61,15 @@ std::uint64_t index_file_bytes(const IndexView& index) {
 
 void save_index(const IndexView& index, const std::string& path) {
     SectionWriter writer(path);
+    writer.add(rows_section, static_cast<std::uint32_t>(index.facts.row_bytes()),
+               {index.rows, index.facts.rows * index.facts.row_bytes()});
+    save_rest(index, writer);
+}
+
+void save_rest(const IndexView& index, SectionWriter& writer) {
     for_each_part(index,
                   [&]<class T>(std::uint32_t type, const T* data, std::size_t bytes, std::size_t count) {
+                      if (type == rows_section) return;
                       writer.add(type, static_cast<std::uint32_t>(bytes),
                                  {reinterpret_cast<const std::byte*>(data), bytes * count});
                   });
@@ -85,6 +92,8 @@ OpenedIndex open_index(const std::string& path, OpenMode mode) {
                   [&]<class T>(std::uint32_t type, const T*& data, std::size_t bytes, std::size_t count) {
                       data = reinterpret_cast<const T*>(file.section(type, bytes, count).data());
                   });
+    // Those that a search reads a line here and there of.
+    file.expect_random_reads(rows_section);
     return opened;
 }
 

@@ -16,6 +16,9 @@ namespace {
 
 constexpr std::size_t rows_per_task = 1024;
 
+/// Rows that are on their way to a file.
+constexpr std::size_t bytes_at_once = 16 << 20;
+
 /// Rows that the projection is fitted to.
 constexpr std::size_t projection_sample = 4096;
 
@@ -29,6 +32,15 @@ void require(bool holds, const char* what) {
     if (!holds) throw std::invalid_argument(what);
 }
 
+void check(const Vectors& vectors, std::size_t count, std::uint32_t dimension, const BuildOptions& options) {
+    require(count >= 1 && count < bough_bit, "train: an index needs 1 to 2^31 - 1 rows");
+    require(dimension >= 1 && dimension <= max_dimension, "train: rows have 1 to 65535 dimensions");
+    require(options.trees >= 1, "n_trees: at least 1");
+    require(!options.present || options.present->empty() || options.present->back() < count,
+            "present: no such row");
+    check_vectors(vectors, count, dimension, options.distance);
+}
+
 /// Calls body(first, last) for pieces of 0..count.
 template <class Body>
 void for_pieces(std::size_t count, unsigned threads, Body body) {
@@ -40,8 +52,9 @@ void for_pieces(std::size_t count, unsigned threads, Body body) {
 /// Makes the parts of an index in order, each from those before it.
 class Builder {
   public:
-    Builder(const BuildOptions& options, std::size_t count, std::uint32_t dimension)
-        : options_(options), owned_(std::make_shared<Owned>()) {
+    /// With a writer, the rows go there and are read from there.
+    Builder(const BuildOptions& options, std::size_t count, std::uint32_t dimension, SectionWriter* writer)
+        : options_(options), writer_(writer), owned_(std::make_shared<Owned>()) {
         Facts& facts = view_.facts;
         facts.distance = options.distance;
         facts.dimension = dimension;
@@ -60,16 +73,16 @@ class Builder {
     std::pair<IndexView, std::shared_ptr<const Owned>> build(const Vectors& vectors) {
         take_rows(vectors);
         Buffer codes(view_.facts.rows * view_.facts.width);
-        Buffer squares(view_.facts.rows * sizeof(std::int32_t));
+        Buffer outside(view_.facts.rows * sizeof(std::int32_t));
         if (view_.facts.distance == Distance::hamming) {
             code_bits(codes.as<std::uint8_t>());
         } else {
             if (view_.facts.distance == Distance::dot) find_longest();
             find_projection();
-            code_rows(codes.as<std::uint8_t>(), squares.as<std::int32_t>());
+            code_rows(codes.as<std::uint8_t>(), outside.as<std::int32_t>());
         }
         grow_trees(
-            {view_.facts, codes.as<std::uint8_t>().data(), squares.as<std::int32_t>().data(), view_.rows});
+            {view_.facts, codes.as<std::uint8_t>().data(), outside.as<std::int32_t>().data(), view_.rows});
         return {view_, owned_};
     }
 
@@ -84,28 +97,46 @@ class Builder {
 
     void take_rows(const Vectors& vectors) {
         const Facts& facts = view_.facts;
-        const bool angular = facts.distance == Distance::angular;
-        owned_->rows = Buffer(facts.rows * facts.row_bytes());
-        owned_->inverse_norms = Buffer(angular ? facts.rows * sizeof(float) : 0);
+        owned_->inverse_norms = Buffer(facts.distance == Distance::angular ? facts.rows * sizeof(float) : 0);
+        view_.inverse_norms = owned_->inverse_norms.as<float>().data();
+        if (writer_ == nullptr) {
+            owned_->rows = Buffer(facts.rows * facts.row_bytes());
+            take_rows(vectors, 0, facts.rows, owned_->rows.data());
+            view_.rows = owned_->rows.data();
+            return;
+        }
+        writer_->begin(rows_section, static_cast<std::uint32_t>(facts.row_bytes()));
+        const std::size_t rows_at_once = std::max<std::size_t>(1, bytes_at_once / facts.row_bytes());
+        for (std::size_t first = 0; first < facts.rows; first += rows_at_once) {
+            const std::size_t last = std::min<std::size_t>(facts.rows, first + rows_at_once);
+            Buffer rows((last - first) * facts.row_bytes());
+            take_rows(vectors, first, last, rows.data());
+            writer_->append(rows.as<const std::byte>());
+        }
+        writer_->end();
+        view_.rows = writer_->mapped(rows_section).data();
+    }
+
+    void take_rows(const Vectors& vectors, std::size_t begin, std::size_t end, std::byte* to) {
+        const Facts& facts = view_.facts;
         const auto norms = owned_->inverse_norms.as<float>();
-        for_pieces(facts.rows, options_.threads, [&](std::size_t first, std::size_t last) {
+        for_pieces(end - begin, options_.threads, [&](std::size_t first, std::size_t last) {
             for (std::size_t i = first; i < last; ++i) {
-                std::byte* const to = owned_->rows.data() + i * facts.row_bytes();
+                const std::size_t number = begin + i;
+                std::byte* const row = to + i * facts.row_bytes();
                 if (facts.distance == Distance::hamming) {
-                    read_bits(vectors, i, facts.dimension, reinterpret_cast<std::uint64_t*>(to));
+                    read_bits(vectors, number, facts.dimension, reinterpret_cast<std::uint64_t*>(row));
                     continue;
                 }
-                auto* const floats = reinterpret_cast<float*>(to);
-                if (!read_floats(vectors, i, facts.dimension, floats)) {
+                auto* const floats = reinterpret_cast<float*>(row);
+                if (!read_floats(vectors, number, facts.dimension, floats)) {
                     throw std::invalid_argument(
-                        "train: row " + std::to_string(i) +
+                        "train: row " + std::to_string(number) +
                         " holds NaN or infinity; every value must be finite as float32");
                 }
-                if (angular) norms[i] = inverse_norm(floats, facts.dimension);
+                if (!norms.empty()) norms[number] = inverse_norm(floats, facts.dimension);
             }
         });
-        view_.rows = owned_->rows.data();
-        view_.inverse_norms = norms.data();
     }
 
     void find_longest() {
@@ -125,13 +156,14 @@ class Builder {
 
     void find_projection() {
         Facts& facts = view_.facts;
-        const std::size_t count = std::min<std::size_t>(projection_sample, facts.present);
+        // Of all rows, if none can be found: a query is projected all the same.
+        const std::size_t rows = facts.present > 0 ? facts.present : facts.rows;
+        const std::size_t count = std::min(projection_sample, rows);
         std::vector<float> sample(count * facts.depth);
         Random random(derive_key(mix(options_.seed), 0));
         for (std::size_t i = 0; i < count; ++i) {
-            const std::size_t which =
-                count == facts.present ? i : random.below(static_cast<std::uint32_t>(facts.present));
-            place(present(which), sample.data() + i * facts.depth);
+            const std::size_t which = count == rows ? i : random.below(static_cast<std::uint32_t>(rows));
+            place(facts.present > 0 ? present(which) : which, sample.data() + i * facts.depth);
         }
         Projection& projection = owned_->projection;
         projection = fit_projection(sample, facts.depth, derive_key(mix(options_.seed), 1), options_.threads);
@@ -155,7 +187,7 @@ class Builder {
         });
     }
 
-    void code_rows(std::span<std::uint8_t> codes, std::span<std::int32_t> squares) {
+    void code_rows(std::span<std::uint8_t> codes, std::span<std::int32_t> outside) {
         const Facts& facts = view_.facts;
         owned_->codes = Buffer(facts.rows * facts.code_bytes());
         owned_->code_terms = Buffer(facts.rows * sizeof(std::int32_t));
@@ -166,9 +198,13 @@ class Builder {
             for (std::size_t i = first; i < last; ++i) {
                 std::uint8_t* const code = codes.data() + i * facts.width;
                 place(i, placed.data());
-                squares[i] = project(view_, placed.data(), scratch, code);
+                const std::int32_t squared = project(view_, placed.data(), scratch, code);
+                outside[i] = squared;
+                for (std::size_t j = 0; j < facts.width; ++j) {
+                    outside[i] -= (code[j] - code_middle) * (code[j] - code_middle);
+                }
                 terms[i] =
-                    squares[i] + pack(code, owned_->codes.as<std::uint8_t>().data() + i * facts.code_bytes());
+                    squared + pack(code, owned_->codes.as<std::uint8_t>().data() + i * facts.code_bytes());
             }
         });
         view_.codes = owned_->codes.as<std::uint8_t>().data();
@@ -253,6 +289,7 @@ class Builder {
     }
 
     const BuildOptions& options_;
+    SectionWriter* writer_;
     std::shared_ptr<Owned> owned_;
     IndexView view_{};
 };
@@ -261,13 +298,20 @@ class Builder {
 
 Forest Forest::build(const Vectors& vectors, std::size_t count, std::uint32_t dimension,
                      const BuildOptions& options) {
-    require(count >= 1 && count < bough_bit, "train: an index needs 1 to 2^31 - 1 rows");
-    require(dimension >= 1 && dimension <= max_dimension, "train: rows have 1 to 65535 dimensions");
-    require(options.trees >= 1, "n_trees: at least 1");
-    require(!options.present || options.present->empty() || options.present->back() < count, "present: no such row");
-    check_vectors(vectors, count, dimension, options.distance);
-    auto [view, owner] = Builder(options, count, dimension).build(vectors);
+    check(vectors, count, dimension, options);
+    auto [view, owner] = Builder(options, count, dimension, nullptr).build(vectors);
     return Forest(view, owner);
+}
+
+Forest Forest::build_file(const Vectors& vectors, std::size_t count, std::uint32_t dimension,
+                          const BuildOptions& options, const std::string& path) {
+    check(vectors, count, dimension, options);
+    {
+        SectionWriter writer(path);
+        const auto [view, owner] = Builder(options, count, dimension, &writer).build(vectors);
+        save_rest(view, writer);
+    }
+    return open(path);
 }
 
 Forest Forest::open(const std::string& path, OpenMode mode) {

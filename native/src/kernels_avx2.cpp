@@ -58,7 +58,7 @@ void dots(const std::uint8_t* rows, const std::uint32_t* ids, std::size_t count,
 }
 
 void add_rows(const std::uint8_t* rows, const std::uint32_t* ids, std::size_t count, std::size_t width,
-              std::uint32_t* totals) {
+              std::int32_t* totals) {
     // 16-bit sums hold 512 codes.
     for (std::size_t first = 0; first < count; first += 512) {
         const std::size_t last = first + 512 < count ? first + 512 : count;
@@ -89,6 +89,19 @@ std::size_t count_below(const std::int32_t* values, std::size_t count, std::int3
     auto below = static_cast<std::size_t>(-sum(negative));
     for (; i < count; ++i) below += values[i] < limit;
     return below;
+}
+
+void split(std::uint32_t* positions, const std::int32_t* values, std::size_t count, std::int32_t limit,
+           std::uint32_t* rest) {
+    std::uint32_t* front = positions;
+    for (std::size_t i = 0; i < count; ++i) {
+        const std::uint32_t position = positions[i];
+        const bool below = values[i] < limit;
+        *front = position;  // overwritten unless it counts
+        *rest = position;
+        front += below;
+        rest += !below;
+    }
 }
 
 void project(const std::uint8_t* values, std::size_t depth, const std::int8_t* matrix, std::size_t width,
@@ -290,8 +303,23 @@ void add_scaled_f32(float* out, const float* b, float a, std::size_t count) {
 }  // namespace
 
 const Kernels detail::avx2_kernels = {
-    Isa::avx2, dot,   dots,    add_rows,       count_below,           project, bough_dots, residual,       lay_out_tables,
-    scan,      score, dot_f32, squared_l2_f32, scaled_squared_l2_f32, l1_f32,  add_scaled_f32,
+    Isa::avx2,
+    dot,
+    dots,
+    add_rows,
+    count_below,
+    split,
+    project,
+    bough_dots,
+    residual,
+    lay_out_tables,
+    scan,
+    score,
+    dot_f32,
+    squared_l2_f32,
+    scaled_squared_l2_f32,
+    l1_f32,
+    add_scaled_f32,
 };
 
 }  // namespace ann_bench

@@ -92,7 +92,7 @@ void dots(const std::uint8_t* rows, const std::uint32_t* ids, std::size_t count,
 }
 
 void add_rows(const std::uint8_t* rows, const std::uint32_t* ids, std::size_t count, std::size_t width,
-              std::uint32_t* totals) {
+              std::int32_t* totals) {
     // 16-bit sums hold 512 codes.
     for (std::size_t first = 0; first < count; first += 512) {
         const std::size_t last = first + 512 < count ? first + 512 : count;
@@ -106,7 +106,7 @@ void add_rows(const std::uint8_t* rows, const std::uint32_t* ids, std::size_t co
             const __m256i parts[4] = {_mm512_castsi512_si256(low), _mm512_extracti64x4_epi64(low, 1),
                                       _mm512_castsi512_si256(high), _mm512_extracti64x4_epi64(high, 1)};
             for (std::size_t p = 0; p < 4; ++p) {
-                std::uint32_t* to = totals + j + 16 * p;
+                std::int32_t* to = totals + j + 16 * p;
                 _mm512_storeu_si512(to, _mm512_add_epi32(load(to), _mm512_cvtepu16_epi32(parts[p])));
             }
         }
@@ -124,6 +124,25 @@ std::size_t count_below(const std::int32_t* values, std::size_t count, std::int3
     std::size_t below = static_cast<std::size_t>(-sum(fold(negative)));
     for (; i < count; ++i) below += values[i] < limit;
     return below;
+}
+
+void split(std::uint32_t* positions, const std::int32_t* values, std::size_t count, std::int32_t limit,
+           std::uint32_t* rest) {
+    const __m512i limits = _mm512_set1_epi32(limit);
+    std::uint32_t* front = positions;
+    for (std::size_t i = 0; i < count; i += 16) {
+        const std::size_t left = count - i;
+        const auto lanes = static_cast<__mmask16>(left >= 16 ? 0xffff : (1u << left) - 1);
+        const __m512i some = _mm512_maskz_loadu_epi32(lanes, positions + i);
+        const __mmask16 below =
+            _mm512_mask_cmplt_epi32_mask(lanes, _mm512_maskz_loadu_epi32(lanes, values + i), limits);
+        const auto above = static_cast<__mmask16>(lanes & ~below);
+        // The front is never ahead of what was read, so that only what was read is overwritten.
+        _mm512_mask_storeu_epi32(front, lanes, _mm512_maskz_compress_epi32(below, some));
+        _mm512_storeu_si512(rest, _mm512_maskz_compress_epi32(above, some));
+        front += __builtin_popcount(below);
+        rest += __builtin_popcount(above);
+    }
 }
 
 void project(const std::uint8_t* values, std::size_t depth, const std::int8_t* matrix, std::size_t width,
@@ -338,7 +357,9 @@ const Kernels detail::avx512_kernels = {
     dots,
     add_rows,
     count_below,
-    project, bough_dots,
+    split,
+    project,
+    bough_dots,
     residual,
     lay_out_tables,
     scan,

@@ -19,7 +19,7 @@ void dots(const std::uint8_t* rows, const std::uint32_t* ids, std::size_t count,
 }
 
 void add_rows(const std::uint8_t* rows, const std::uint32_t* ids, std::size_t count, std::size_t width,
-              std::uint32_t* sums) {
+              std::int32_t* sums) {
     for (std::size_t i = 0; i < count; ++i) {
         const std::uint8_t* row = rows + ids[i] * width;
         for (std::size_t j = 0; j < width; ++j) sums[j] += row[j];
@@ -30,6 +30,19 @@ std::size_t count_below(const std::int32_t* values, std::size_t count, std::int3
     std::uint32_t below = 0;
     for (std::size_t i = 0; i < count; ++i) below += values[i] < limit;
     return below;
+}
+
+void split(std::uint32_t* positions, const std::int32_t* values, std::size_t count, std::int32_t limit,
+           std::uint32_t* rest) {
+    std::uint32_t* front = positions;
+    for (std::size_t i = 0; i < count; ++i) {
+        const std::uint32_t position = positions[i];
+        const bool below = values[i] < limit;
+        *front = position;  // overwritten unless it counts
+        *rest = position;
+        front += below;
+        rest += !below;
+    }
 }
 
 void project(const std::uint8_t* values, std::size_t depth, const std::int8_t* matrix, std::size_t width,
@@ -173,7 +186,9 @@ const Kernels detail::portable_kernels = {
     dots,
     add_rows,
     count_below,
-    project, bough_dots,
+    split,
+    project,
+    bough_dots,
     residual,
     lay_out_tables,
     scan,

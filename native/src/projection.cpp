@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
-#include <cstdlib>
 #include <cstring>
 #include <limits>
 
@@ -16,12 +15,6 @@ namespace {
 /// Codes reach so many standard deviations before they are cut off.
 constexpr double code_range = 2.7;
 constexpr int code_limit = 63;
-
-/// The nearest integer to `value`, ties to even, if it lies within +-2^22: adding this number leaves no bits
-/// for a fraction. Compilers can do it for several values at once on every processor.
-inline std::int32_t round_small(float value) {
-    return std::bit_cast<std::int32_t>(value + 12582912.0f) - 0x4b400000;
-}
 
 /// Vectors of equal length, one after another.
 class Basis {
@@ -149,7 +142,7 @@ Basis columns_for(std::span<const float> sample, std::uint32_t depth, std::uint3
 }  // namespace
 
 std::uint32_t code_width(std::uint32_t depth) {
-    static const std::uint32_t mw = std::getenv("MAXW") ? std::atoi(std::getenv("MAXW")) : max_width; return std::min(mw, static_cast<std::uint32_t>(round_up(depth, code_step)));
+    return std::min(max_width, static_cast<std::uint32_t>(round_up(depth, code_step)));
 }
 
 float inverse_norm(const float* vector, std::uint32_t dimension) {
@@ -261,8 +254,7 @@ std::int32_t project(const IndexView& index, float* placed, ProjectionScratch& s
         code[w] = static_cast<std::uint8_t>(code_middle + round_small(value));
     }
     // Squared in about the unit of steps, as squares of what is very large or small are no floats.
-    const auto unit =
-        std::bit_cast<float>(std::bit_cast<std::uint32_t>(facts.steps_per_unit) & 0x7f80'0000u);
+    const auto unit = std::bit_cast<float>(std::bit_cast<std::uint32_t>(facts.steps_per_unit) & 0x7f80'0000u);
     const float steps = facts.steps_per_unit / unit;
     for (std::size_t d = 0; d < depth; ++d) placed[d] *= unit;
     const float squared = kernel.dot_f32(placed, placed, depth) * steps * steps;

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
-#include <cstdlib>
 #include <cstring>
 #include <exception>
 #include <limits>
@@ -11,7 +10,7 @@
 #include <string>
 #include <utility>
 
-namespace ann_bench { unsigned long g_adm, g_n, g_leaf;
+namespace ann_bench {
 namespace {
 
 constexpr float infinity = std::numeric_limits<float>::infinity();
@@ -19,17 +18,14 @@ constexpr float infinity = std::numeric_limits<float>::infinity();
 /// Branches that are followed at once, so that the memory of one arrives while the others compute.
 constexpr std::size_t branches_at_once = 8;
 
-/// What crossing a plane costs besides the distance to it, in steps.
-static const float crossing = std::getenv("CROSS") ? std::atof(std::getenv("CROSS")) : 20.0f;
-
 /// Candidates that pass the sketches, for each that is ranked exactly.
-static const std::size_t sketched_per_reranked = std::getenv("SPR") ? std::atoi(std::getenv("SPR")) : 6;
+constexpr std::size_t sketched_per_reranked = 6;
 
 constexpr std::size_t prefetch_ahead = 8;
-static const std::size_t leaves_ahead = std::getenv("AHEAD") ? std::atoi(std::getenv("AHEAD")) : 3;
+constexpr std::size_t leaves_ahead = 3;
 
 /// Entries of the leaves that are looked at by their centre, for each entry of those that are read.
-static const std::uint64_t explored_per_read = std::getenv("ALPHA") ? std::atoi(std::getenv("ALPHA")) : 3;
+constexpr std::uint64_t explored_per_read = 4;
 
 /// Leaves are read in order of their distance, rounded to so many steps.
 constexpr std::size_t leaf_buckets = 256;
@@ -52,9 +48,9 @@ void BranchQueue::clear() {
 }
 
 void BranchQueue::push(Branch branch) {
-    const float place = branch.distance * buckets_per_step;
-    // A NaN goes to the end.
-    const std::size_t bucket = place < buckets - 1 ? static_cast<std::size_t>(place) : buckets - 1;
+    // A bucket for each step; a NaN goes to the end.
+    const std::size_t bucket =
+        branch.distance < buckets - 1 ? static_cast<std::size_t>(branch.distance) : buckets - 1;
     items_.push_back({branch, first_[bucket]});
     first_[bucket] = static_cast<std::uint32_t>(items_.size() - 1);
     lowest_ = std::min(lowest_, bucket);
@@ -135,7 +131,6 @@ void Search::run(std::size_t k, const Effort& effort, std::int32_t* ids, float* 
     const bool estimates_are_exact = facts_.distance == Distance::hamming;
     scratch_.threshold.start(estimates_are_exact ? rerank : std::min(rows, rerank * sketched_per_reranked));
     collect(effort.search_k, std::min(k, rows));
-    { extern unsigned long g_adm, g_n, g_leaf; g_adm += scratch_.candidate_count; g_leaf += scratch_.leaves.size(); ++g_n; }
     narrow(rerank);
     rank(rerank);
     write(k, ids, distances);
@@ -157,7 +152,8 @@ void Search::prepare() {
                 tables[16 * group + n] = static_cast<std::uint8_t>(std::popcount(n ^ nibble));
             }
         }
-        for (std::size_t j = 0; j < width; ++j) signed_code[j] = static_cast<std::int8_t>(code[j] - code_middle);
+        for (std::size_t j = 0; j < width; ++j)
+            signed_code[j] = static_cast<std::int8_t>(code[j] - code_middle);
         offset_ = 0;
     } else {
         const Space space(facts_.distance, facts_.dimension, facts_.longest);
@@ -165,7 +161,8 @@ void Search::prepare() {
         // Rows are compared with the query at unit length.
         if (facts_.distance == Distance::angular) scratch_.query = scratch_.placed;
         project(index_, scratch_.placed.data(), scratch_.projection, code.data());
-        for (std::size_t j = 0; j < width; ++j) signed_code[j] = static_cast<std::int8_t>(code[j] - code_middle);
+        for (std::size_t j = 0; j < width; ++j)
+            signed_code[j] = static_cast<std::int8_t>(code[j] - code_middle);
         // Entry n of a table is the sum of four dimensions, each with the sign that a bit of n tells; a
         // quarter of it, made positive.
         for (std::size_t group = 0; group < width / 4; ++group) {
@@ -249,8 +246,8 @@ void Search::collect(std::uint64_t search_k, std::size_t least) {
 
 /// Follows the nearest branches to their boughs. Returns false if there are none left.
 ///
-/// A branch is as far as the planes to be crossed on the way to it: the sum of the distances to them, and
-/// something for each. In Annoy the largest of those distances counts alone.
+/// A branch is as far as the planes to be crossed on the way to it: the sum of the distances to them. In
+/// Annoy the largest of those distances counts alone.
 bool Search::explore() {
     BranchQueue::Branch branches[branches_at_once];
     const std::size_t count = scratch_.queue.pop(branches, branches_at_once);
@@ -279,7 +276,7 @@ Link Search::descend(BranchQueue::Branch& branch) {
                     index_.normals + std::size_t{branch.link} * facts_.width, facts_.width);
     const float margin = node.offset + node.scale * static_cast<float>(dot);
     const bool right = margin > 0;
-    scratch_.queue.push({right ? node.left : node.right, branch.distance + (std::abs(margin) + crossing)});
+    scratch_.queue.push({right ? node.left : node.right, branch.distance + std::abs(margin)});
     return right ? node.right : node.left;
 }
 

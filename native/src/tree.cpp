@@ -26,9 +26,6 @@ constexpr double least_share = 0.05;
 /// Nodes of so many rows fit in the second-level cache, and are worked on in a copy there.
 constexpr std::size_t local_rows = 4096;
 
-/// Adding this number leaves no bits for a fraction: the sum rounds to a whole number.
-constexpr double whole_numbers = 6755399441055744.0;
-
 /// Rounds to the nearest number whose lower 16 bits are zero.
 std::uint16_t to_bfloat16(float value) {
     const auto bits = std::bit_cast<std::uint32_t>(value);
@@ -40,6 +37,13 @@ void put(std::byte* to, T value) {
     std::memcpy(to, &value, sizeof value);
 }
 
+/// Rows by their position in a copy of what a tree is built over.
+struct Rows {
+    const std::uint8_t* codes;
+    const std::uint32_t* ids;
+    const std::int32_t* outside;
+};
+
 /// Writes leaves: what a search needs to estimate the distances of their rows.
 ///
 /// The sketch of a row is a bit for each dimension: the sign of its difference from the leaf's centre. With
@@ -50,11 +54,10 @@ class LeafWriter {
     LeafWriter(const TreeInput& input)
         : input_(input), width_(input.facts.width), bits_(width_ / 8), centre_(width_), sums_(width_) {}
 
-    /// `codes` holds the codes of the rows `positions` (leaf_size at most), which are known to the index as
-    /// `ids`. `slot` is the leaf's place in its bough.
-    void write(const std::uint8_t* codes, std::span<const std::uint32_t> positions,
-               std::span<const std::uint32_t> ids, std::byte* leaf, std::byte* bough, std::size_t slot) {
-        find_centre(codes, positions);
+    /// Writes the rows `positions` of some rows, leaf_size at most. `slot` is the leaf's place in its bough.
+    void write(const Rows& rows, std::span<const std::uint32_t> positions, std::byte* leaf, std::byte* bough,
+               std::size_t slot) {
+        find_centre(rows.codes, positions);
         auto* const centres = reinterpret_cast<std::uint8_t*>(bough + sizeof(Bough)) + 4 * slot;
         std::int32_t squared = 0;
         for (std::size_t j = 0; j < width_; ++j) {
@@ -68,12 +71,14 @@ class LeafWriter {
                 put(leaf + block_terms + 2 * entry, to_bfloat16(std::numeric_limits<float>::infinity()));
                 continue;
             }
-            put(leaf + 4 * entry, ids[entry]);
+            const std::uint32_t position = positions[entry];
+            const std::uint32_t id = rows.ids[position];
+            put(leaf + 4 * entry, id);
             if (input_.facts.distance == Distance::hamming) {
                 put(leaf + block_factors + 2 * entry, to_bfloat16(-1.0f));
-                write_bits(input_.rows + std::size_t{ids[entry]} * (width_ / 8), leaf, entry);
+                write_bits(input_.rows + std::size_t{id} * (width_ / 8), leaf, entry);
             } else {
-                write_sketch(codes + positions[entry] * width_, ids[entry], leaf, entry);
+                write_sketch(rows.codes + position * width_, rows.outside[position], leaf, entry);
             }
         }
     }
@@ -81,26 +86,20 @@ class LeafWriter {
   private:
     /// The mean of the rows, in 4 bits.
     void find_centre(const std::uint8_t* codes, std::span<const std::uint32_t> positions) {
-        const auto count = static_cast<std::uint32_t>(positions.size());
-        std::fill(sums_.begin(), sums_.end(), 0u);
-        kernel_.add_rows(codes, positions.data(), count, width_, sums_.data());
+        const auto count = static_cast<std::int32_t>(positions.size());
+        std::fill(sums_.begin(), sums_.end(), 0);
+        kernel_.add_rows(codes, positions.data(), positions.size(), width_, sums_.data());
         for (std::size_t j = 0; j < width_; ++j) {
-            const std::uint32_t mean = (sums_[j] + count / 2) / count;
-            centre_[j] = static_cast<std::uint8_t>(lengthen(shorten(static_cast<std::int32_t>(mean))));
+            const std::int32_t mean = (sums_[j] + count / 2) / count;
+            centre_[j] = static_cast<std::uint8_t>(lengthen(shorten(mean)));
         }
     }
 
-    void write_sketch(const std::uint8_t* code, std::uint32_t id, std::byte* leaf, std::size_t entry) {
+    void write_sketch(const std::uint8_t* code, std::int32_t outside, std::byte* leaf, std::size_t entry) {
         const Residual r = kernel_.residual(code, centre_.data(), width_, bits_.data());
         const float ratio = r.l1 > 0 ? static_cast<float>(r.squared_l2) / static_cast<float>(r.l1) : 0.0f;
-        std::int32_t squared_code = 0;
-        for (std::size_t j = 0; j < width_; ++j) {
-            const std::int32_t c = code[j] - code_middle;
-            squared_code += c * c;
-        }
-        const auto outside = static_cast<float>(input_.squares[id] - squared_code);
-        const float term =
-            static_cast<float>(r.squared_l2) + (2.0f * ratio * static_cast<float>(r.centre_signs) + outside);
+        const float term = static_cast<float>(r.squared_l2) +
+                           (2.0f * ratio * static_cast<float>(r.centre_signs) + static_cast<float>(outside));
         put(leaf + block_terms + 2 * entry, to_bfloat16(term));
         put(leaf + block_factors + 2 * entry, to_bfloat16(8.0f * ratio));
         write_bits(reinterpret_cast<const std::byte*>(bits_.data()), leaf, entry);
@@ -117,14 +116,14 @@ class LeafWriter {
     const Kernels& kernel_ = kernels();
     std::size_t width_;
     std::vector<std::uint8_t> bits_, centre_;
-    std::vector<std::uint32_t> sums_;
+    std::vector<std::int32_t> sums_;
 };
 
 /// Finds planes between two means.
 class PlaneFitter {
   public:
     explicit PlaneFitter(std::size_t width)
-        : width_(width), total_(width), right_sums_(width), difference_(width) {}
+        : width_(width), total_(width), right_sums_(width), right_(width), left_(width), weights_(width) {}
 
     /// Fits a plane to a sample of the rows at `positions` (two at least): the rows whose dot product with
     /// `normal` is at least `threshold` lie on the right. Returns false if it finds no two different means.
@@ -137,19 +136,18 @@ class PlaneFitter {
         } else {
             for (auto& position : sample_) position = positions[random.below(count)];
         }
-        std::fill(total_.begin(), total_.end(), 0u);
+        std::fill(total_.begin(), total_.end(), 0);
         kernel_.add_rows(codes, sample_.data(), sample_.size(), width_, total_.data());
 
         const auto picked = static_cast<std::uint32_t>(sample_.size());
         const std::uint32_t i = random.below(picked);
         std::uint32_t j = random.below(picked - 1);
         j += j >= i;
-        const std::uint8_t* a = codes + std::size_t{sample_[i]} * width_;
-        const std::uint8_t* b = codes + std::size_t{sample_[j]} * width_;
-        if (!take_plane([&](std::size_t d) { return double(b[d]); },
-                        [&](std::size_t d) { return double(a[d]); }, normal)) {
-            return false;
+        for (std::size_t d = 0; d < width_; ++d) {
+            right_[d] = codes[std::size_t{sample_[i]} * width_ + d];
+            left_[d] = codes[std::size_t{sample_[j]} * width_ + d];
         }
+        if (!take_plane(normal)) return false;
         dots_.resize(picked);
         for (int round = 0; round < fit_rounds; ++round) {
             if (!improve(codes, normal)) return round > 0;
@@ -163,45 +161,51 @@ class PlaneFitter {
     /// One of Lloyd's rounds.
     bool improve(const std::uint8_t* codes, std::int8_t* normal) {
         kernel_.dots(codes, sample_.data(), sample_.size(), normal, width_, dots_.data());
-        rights_.clear();
+        rights_.resize(sample_.size());
+        std::uint32_t* end = rights_.data();
         for (std::size_t n = 0; n < sample_.size(); ++n) {
-            if (dots_[n] >= threshold_) rights_.push_back(sample_[n]);
+            *end = sample_[n];  // overwritten unless it counts
+            end += dots_[n] >= threshold_;
         }
+        rights_.resize(static_cast<std::size_t>(end - rights_.data()));
         if (rights_.empty() || rights_.size() == sample_.size()) return false;
-        std::fill(right_sums_.begin(), right_sums_.end(), 0u);
+        std::fill(right_sums_.begin(), right_sums_.end(), 0);
         kernel_.add_rows(codes, rights_.data(), rights_.size(), width_, right_sums_.data());
-        const double right_share = 1.0 / static_cast<double>(rights_.size());
-        const double left_share = 1.0 / static_cast<double>(sample_.size() - rights_.size());
-        return take_plane([&](std::size_t d) { return right_sums_[d] * right_share; },
-                          [&](std::size_t d) { return (total_[d] - right_sums_[d]) * left_share; }, normal);
+        const float right_share = 1.0f / static_cast<float>(rights_.size());
+        const float left_share = 1.0f / static_cast<float>(sample_.size() - rights_.size());
+        for (std::size_t d = 0; d < width_; ++d) {
+            right_[d] = static_cast<float>(right_sums_[d]) * right_share;
+            left_[d] = static_cast<float>(total_[d] - right_sums_[d]) * left_share;
+        }
+        return take_plane(normal);
     }
 
-    /// Takes the plane midway between two points. Changes nothing and returns false if they are the same.
-    template <class Right, class Left>
-    bool take_plane(Right right, Left left, std::int8_t* normal) {
-        double largest = 0;
+    /// Takes the plane midway between the means. Changes nothing and returns false if they are the same.
+    bool take_plane(std::int8_t* normal) {
+        std::int32_t largest_bits = 0;  // magnitudes compare as integers do
         for (std::size_t d = 0; d < width_; ++d) {
-            difference_[d] = right(d) - left(d);
-            largest = std::max(largest, std::abs(difference_[d]));
+            weights_[d] = right_[d] - left_[d];
+            largest_bits = std::max(largest_bits, std::bit_cast<std::int32_t>(weights_[d]) & 0x7fff'ffff);
         }
-        if (!(largest > 0)) return false;
-        const double factor = normal_limit / largest;
-        double middle = 0;
+        if (largest_bits == 0) return false;
+        const float factor = normal_limit / std::bit_cast<float>(largest_bits);
         for (std::size_t d = 0; d < width_; ++d) {
-            const double weight = (difference_[d] * factor + whole_numbers) - whole_numbers;
+            const std::int32_t weight = round_small(weights_[d] * factor);
             normal[d] = static_cast<std::int8_t>(weight);
-            middle += weight * (right(d) + left(d));
+            weights_[d] = static_cast<float>(weight);
         }
-        threshold_ = static_cast<std::int32_t>(std::ceil(0.5 * middle));
+        const double right = kernel_.dot_f32(weights_.data(), right_.data(), width_);
+        const double left = kernel_.dot_f32(weights_.data(), left_.data(), width_);
+        threshold_ = static_cast<std::int32_t>(std::ceil(0.5 * (right + left)));
         return true;
     }
 
     const Kernels& kernel_ = kernels();
     std::size_t width_;
     std::int32_t threshold_ = 0;
-    std::vector<std::uint32_t> sample_, rights_, total_, right_sums_;
-    std::vector<std::int32_t> dots_;
-    std::vector<double> difference_;
+    std::vector<std::uint32_t> sample_, rights_;
+    std::vector<std::int32_t> total_, right_sums_, dots_;
+    std::vector<float> right_, left_, weights_;  ///< the means, and what lies between them
 };
 
 class TreeBuilder {
@@ -215,6 +219,8 @@ class TreeBuilder {
           normal_(width_) {}
 
     Tree build(std::span<std::uint32_t> ids, std::uint64_t key) {
+        const std::size_t leaves = (ids.size() + leaf_size - 1) / leaf_size;
+        tree_.leaves.reserve(leaves * input_.facts.leaf_bytes());
         tree_.root = grow(ids, key);
         return std::move(tree_);
     }
@@ -222,7 +228,7 @@ class TreeBuilder {
   private:
     /// Depth is bounded: each level takes away 5 % of the rows, or a leaf.
     Link grow(std::span<std::uint32_t> positions, std::uint64_t key) {
-        if (local_ids_.empty() && positions.size() <= local_rows) return grow_locally(positions, key);
+        if (!local_ && positions.size() <= local_rows) return grow_locally(positions, key);
         if (positions.size() <= bough_leaves * leaf_size) return add_bough(positions, key);
         const std::size_t number = tree_.nodes.size();
         if (number >= bough_bit) throw std::length_error("a tree grew more than 2^31 nodes");
@@ -241,15 +247,19 @@ class TreeBuilder {
     Link grow_locally(std::span<std::uint32_t> ids, std::uint64_t key) {
         local_codes_.resize(ids.size() * width_);
         for (std::size_t i = 0; i < ids.size(); ++i) {
-            std::memcpy(local_codes_.data() + i * width_, input_.codes + std::size_t{ids[i]} * width_, width_);
+            std::memcpy(local_codes_.data() + i * width_, input_.codes + std::size_t{ids[i]} * width_,
+                        width_);
         }
         local_ids_.assign(ids.begin(), ids.end());
+        local_outside_.resize(ids.size());
+        for (std::size_t i = 0; i < ids.size(); ++i) local_outside_[i] = input_.outside[ids[i]];
+        local_ = true;
         codes_ = local_codes_.data();
         local_positions_.resize(ids.size());
         std::iota(local_positions_.begin(), local_positions_.end(), 0u);
         const Link link = grow(local_positions_, key);
         codes_ = input_.codes;
-        local_ids_.clear();
+        local_ = false;
         return link;
     }
 
@@ -276,15 +286,15 @@ class TreeBuilder {
         } else if (!positions.empty()) {
             const std::size_t end = tree_.leaves.size();
             tree_.leaves.resize(end + input_.facts.leaf_bytes());
-            leaf_ids_.clear();
-            for (const std::uint32_t position : positions) leaf_ids_.push_back(local_ids_[position]);
-            writer_.write(codes_, positions, leaf_ids_, tree_.leaves.data() + end, bough, bough_.leaves++);
+            writer_.write({codes_, local_ids_.data(), local_outside_.data()}, positions,
+                          tree_.leaves.data() + end, bough, bough_.leaves++);
         }
     }
 
     /// Orders `positions` so that the left child's come first, and returns how many those are: a multiple of
     /// the leaf size, so that only the last leaf of a tree can be less than full.
-    std::size_t divide(std::span<std::uint32_t> positions, std::uint64_t key, Node& node, std::int8_t* normal) {
+    std::size_t divide(std::span<std::uint32_t> positions, std::uint64_t key, Node& node,
+                       std::int8_t* normal) {
         const std::size_t count = positions.size();
         const auto least = static_cast<std::size_t>(least_share * static_cast<double>(count));
         dots_.resize(count);
@@ -336,21 +346,27 @@ class TreeBuilder {
 
     /// Stable; rows on the threshold fill the left side up.
     void partition(std::span<std::uint32_t> positions, std::int32_t threshold, std::size_t lefts) {
-        const std::size_t below = kernel_.count_below(dots_.data(), dots_.size(), threshold);
-        std::size_t ties = lefts - below;
-        rights_.resize(positions.size());
-        std::size_t to_left = 0, to_right = 0;
-        for (std::size_t i = 0; i < positions.size(); ++i) {
-            const std::uint32_t position = positions[i];
-            const bool tie = dots_[i] == threshold && ties > 0;
-            ties -= tie;
-            const bool left = dots_[i] < threshold || tie;
-            positions[to_left] = position;  // overwritten unless it counts
-            rights_[to_right] = position;
-            to_left += left;
-            to_right += !left;
+        std::size_t ties = lefts - kernel_.count_below(dots_.data(), dots_.size(), threshold);
+        rights_.resize(positions.size() + split_room);
+        std::uint32_t* to_left = positions.data();
+        std::uint32_t* to_right = rights_.data();
+        if (ties == 0) {
+            kernel_.split(positions.data(), dots_.data(), positions.size(), threshold, to_right);
+            to_left += lefts;
+            to_right += positions.size() - lefts;
+        } else {
+            const std::int32_t* dot = dots_.data();
+            for (const std::uint32_t position : positions) {
+                const bool tie = *dot == threshold && ties > 0;
+                const bool left = *dot++ < threshold || tie;
+                ties -= tie;
+                *to_left = position;  // overwritten unless it counts
+                *to_right = position;
+                to_left += left;
+                to_right += !left;
+            }
         }
-        std::copy_n(rights_.begin(), to_right, positions.begin() + static_cast<std::ptrdiff_t>(to_left));
+        std::copy(rights_.data(), to_right, to_left);
     }
 
     /// What no plane divides well, chance divides evenly.
@@ -373,9 +389,11 @@ class TreeBuilder {
     Bough bough_{};
     std::vector<std::int8_t> normal_;
     std::vector<std::int32_t> dots_;
-    std::vector<std::uint32_t> rights_, leaf_ids_;
+    std::vector<std::uint32_t> rights_;
     std::vector<std::uint8_t> local_codes_;
-    std::vector<std::uint32_t> local_ids_, local_positions_;  ///< empty while no copy is in use
+    std::vector<std::int32_t> local_outside_;
+    std::vector<std::uint32_t> local_ids_, local_positions_;
+    bool local_ = false;  ///< whether positions are places in the copy
 };
 
 }  // namespace

@@ -2,8 +2,8 @@
 // Memory that starts on a cache line.
 
 #include <cstddef>
+#include <cstdlib>
 #include <memory>
-#include <new>
 #include <span>
 
 namespace ann_bench {
@@ -14,7 +14,7 @@ constexpr std::size_t round_up(std::size_t value, std::size_t multiple) {
     return (value + multiple - 1) / multiple * multiple;
 }
 
-/// A block of zeroed bytes that starts on a cache line.
+/// A block of zeroed bytes that starts on a cache line, and on a huge page if it is large.
 class Buffer {
   public:
     Buffer() = default;
@@ -35,7 +35,7 @@ class Buffer {
 
   private:
     struct Free {
-        void operator()(std::byte* p) const { ::operator delete[](p, std::align_val_t{cache_line}); }
+        void operator()(std::byte* p) const { std::free(p); }
     };
     std::unique_ptr<std::byte[], Free> bytes_;
     std::size_t size_ = 0;

@@ -16,6 +16,12 @@ std::uint64_t index_file_bytes(const IndexView& index);
 /// Writes the index to `path`, whole or not at all: see SectionWriter.
 void save_index(const IndexView& index, const std::string& path);
 
+/// The first section of the file.
+inline constexpr std::uint32_t rows_section = section_type("rows");
+
+/// Writes what comes after the rows, which the writer has already, and commits.
+void save_rest(const IndexView& index, SectionWriter& writer);
+
 /// An index that lies in a file.
 struct OpenedIndex {
     IndexView view;

@@ -20,7 +20,8 @@ struct BuildOptions {
     std::uint32_t trees = 1;
     std::uint64_t seed = 0;
     unsigned threads = 1;
-    /// The rows that can be found, rising; others are kept and never found. All of them unless told otherwise.
+    /// The rows that can be found, rising; others are kept and never found. All of them unless told
+    /// otherwise.
     std::optional<std::span<const std::uint32_t>> present{};
 };
 
@@ -34,6 +35,12 @@ class Forest {
     /// bits where the distance needs numbers.
     static Forest build(const Vectors& vectors, std::size_t count, std::uint32_t dimension,
                         const BuildOptions& options);
+
+    /// The same straight into a file, which is then opened: what `save` would write, for rows that do not fit
+    /// in memory. The rows go to the file as they come; codes and trees, a fraction of them, stay in memory
+    /// until the end. Throws std::system_error too.
+    static Forest build_file(const Vectors& vectors, std::size_t count, std::uint32_t dimension,
+                             const BuildOptions& options, const std::string& path);
 
     /// See open_index.
     static Forest open(const std::string& path, OpenMode mode = OpenMode::mmap);

@@ -36,6 +36,9 @@ constexpr std::size_t block_lane(std::size_t entry) {
 /// Room for what `Kernels::scan` writes for one block.
 inline constexpr std::size_t scan_room = block_entries + 16;
 
+/// Room that `Kernels::split` needs beyond what it moves.
+inline constexpr std::size_t split_room = 16;
+
 /// Bytes that `Kernels::lay_out_tables` writes for `width` dimensions.
 constexpr std::size_t table_bytes(std::size_t width) {
     return width / 4 * 32;
@@ -61,17 +64,22 @@ struct Kernels {
 
     /// sums[j] += rows[ids[i] * width + j] for i < count.
     void (*add_rows)(const std::uint8_t* rows, const std::uint32_t* ids, std::size_t count, std::size_t width,
-                     std::uint32_t* sums);
+                     std::int32_t* sums);
 
     /// How many of the values are smaller than `limit`.
     std::size_t (*count_below)(const std::int32_t* values, std::size_t count, std::int32_t limit);
+
+    /// Moves the positions whose value is below `limit` to the front and the others to `rest`, which has room
+    /// for all and split_room more; both keep their order.
+    void (*split)(std::uint32_t* positions, const std::int32_t* values, std::size_t count, std::int32_t limit,
+                  std::uint32_t* rest);
 
     /// out[w] = sum over j < depth of values[j] * matrix[j / 4][w][j % 4]; depth is a multiple of 4.
     void (*project)(const std::uint8_t* values, std::size_t depth, const std::int8_t* matrix,
                     std::size_t width, std::int32_t* out);
 
-    /// out[i] = dot of the 4-bit centre i < 16 with `query`. Centres stand side by side, 8 dimensions at a time:
-    /// byte 4 i + t of each 64 holds dimension t of its 8 in the low half, and 4 + t in the high half.
+    /// out[i] = dot of the 4-bit centre i < 16 with `query`. Centres stand side by side, 8 dimensions at a
+    /// time: byte 4 i + t of each 64 holds dimension t of its 8 in the low half, and 4 + t in the high half.
     void (*bough_dots)(const std::uint8_t* centres, const std::int8_t* query, std::size_t width,
                        std::int32_t* out);
 

@@ -31,7 +31,6 @@ class BranchQueue {
   private:
     static constexpr std::uint32_t none = ~std::uint32_t{0};
     static constexpr std::size_t buckets = 2048;
-    static constexpr float buckets_per_step = 4.0f;
 
     struct Item {
         Branch branch;

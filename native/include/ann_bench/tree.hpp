@@ -23,7 +23,7 @@ struct Tree {
 struct TreeInput {
     Facts facts;                  ///< distance and width
     const std::uint8_t* codes;    ///< `width` unsigned codes for each row
-    const std::int32_t* squares;  ///< squared distances from the mean, in squared steps
+    const std::int32_t* outside;  ///< what a row's squared distance from the mean is above its code's
     const std::byte* rows;        ///< hamming: the packed bits
 };
 
