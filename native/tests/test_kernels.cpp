@@ -233,6 +233,33 @@ TEST_CASE("count_below counts what is smaller, up to both ends of the integers")
     }
 }
 
+TEST_CASE("split keeps what is below the limit in front and puts the rest elsewhere, both in order") {
+    Room positions_room, values_room, rest_room;
+    Random random(13);
+    for (std::size_t count = 0; count <= 200; ++count) {
+        std::vector<std::uint32_t> positions(count);
+        std::vector<std::int32_t> values(count);
+        for (auto& position : positions) position = static_cast<std::uint32_t>(random.next());
+        for (auto& value : values) value = static_cast<std::int32_t>(random.below(5)) - 2;
+        const std::int32_t* const at_values = values_room.copy(values, count % 17);
+        for (const std::int32_t limit :
+             {std::numeric_limits<std::int32_t>::min(), -1, 0, 2, std::numeric_limits<std::int32_t>::max()}) {
+            std::vector<std::uint32_t> below, others;
+            for (std::size_t i = 0; i < count; ++i)
+                (values[i] < limit ? below : others).push_back(positions[i]);
+            for_each_isa([&](const Kernels& k) {
+                std::uint32_t* const at = positions_room.copy(positions, count % 5);
+                auto* const rest = rest_room.take<std::uint32_t>(count + split_room, count % 3);
+                k.split(at, at_values, count, limit, rest);
+                CHECK(std::equal(below.begin(), below.end(), at));
+                CHECK(std::equal(others.begin(), others.end(), rest));
+                CHECK(positions_room.whole());
+                CHECK(rest_room.whole());
+            });
+        }
+    }
+}
+
 TEST_CASE("project is the product with the matrix, for depths of any multiple of four") {
     Room values_room, matrix_room, out_room;
     Random random(5);

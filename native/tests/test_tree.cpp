@@ -21,7 +21,7 @@ namespace {
 struct Grown {
     Facts facts{};
     std::vector<std::uint8_t> codes;
-    std::vector<std::int32_t> squares;
+    std::vector<std::int32_t> outside;
     std::vector<std::uint64_t> bits;
     std::vector<std::uint32_t> order;
     Tree tree;
@@ -38,16 +38,9 @@ struct Grown {
             std::iota(ids.begin(), ids.end(), 0u);
         }
         facts.present = ids.size();
-        for (std::size_t i = 0; i < count; ++i) {
-            std::int32_t squared = 0;
-            for (std::size_t j = 0; j < width; ++j) {
-                const int c = codes[i * width + j] - code_middle;
-                squared += c * c;
-            }
-            squares.push_back(squared);
-        }
+        outside.resize(count);
         order = std::move(ids);
-        tree = build_tree({facts, codes.data(), squares.data(), nullptr}, order, key);
+        tree = build_tree({facts, codes.data(), outside.data(), nullptr}, order, key);
     }
 
     std::size_t leaves() const { return tree.leaves.size() / facts.leaf_bytes(); }
@@ -294,9 +287,9 @@ TEST_CASE("bits make trees too, of codes far from the middle and without centres
     grown.facts.distance = Distance::hamming;
     grown.facts.depth = 0;
     std::iota(grown.order.begin(), grown.order.end(), 0u);
-    grown.tree =
-        build_tree({grown.facts, codes.data(), nullptr, reinterpret_cast<const std::byte*>(rows.data())},
-                   grown.order, 1);
+    grown.tree = build_tree(
+        {grown.facts, codes.data(), grown.outside.data(), reinterpret_cast<const std::byte*>(rows.data())},
+        grown.order, 1);
     grown.check();
     CHECK(grown.tree.normals == planes);
 }
