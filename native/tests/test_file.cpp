@@ -121,6 +121,26 @@ TEST_CASE("the saved file is the same byte for byte for any number of threads") 
     }
 }
 
+TEST_CASE("an index that is built straight into a file is the one that would be saved") {
+    for (const Distance distance : all_distances) {
+        for (const std::uint32_t dimension : {17u, 300u}) {
+            const auto floats = random_floats(700 * dimension, 1);
+            const auto bits = random_bits(700 * dimension, 1);
+            const Vectors vectors = distance == Distance::hamming ? view(bits) : view(floats);
+            BuildOptions options;
+            options.distance = distance;
+            options.trees = 3;
+            const TemporaryFile file;
+            const Forest built = Forest::build_file(vectors, 700, dimension, options, file.path());
+            const std::string straight = file.read();
+            CHECK(built.size_bytes() == straight.size());
+            Forest::build(vectors, 700, dimension, options).save(file.path());
+            CHECK(file.read() == straight);
+            SectionFile::open(file.path()).verify();
+        }
+    }
+}
+
 TEST_CASE(
     "an opened file, mapped or in memory, answers like the forest that saved it, and saves the same bytes "
     "again") {
