@@ -25,7 +25,7 @@ struct Size {
     std::uint32_t dimension;
     std::uint32_t trees;
 };
-constexpr Size sizes[] = {{"one", 1, 1, 1}, {"few", 9, 3, 2}, {"more", 50, 9, 3}};
+constexpr Size sizes[] = {{"one", 1, 1, 1}, {"few", 9, 3, 2}, {"more", 600, 3, 2}};
 
 Forest grow(Distance distance, const Size& size) {
     BuildOptions options;
