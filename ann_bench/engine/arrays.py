@@ -48,6 +48,6 @@ def as_engine_array(values: npt.ArrayLike, distance: str, name: str) -> EngineAr
     if distance == "hamming":
         return np.asarray(array, dtype=np.bool_, order="C")
     if array.dtype.newbyteorder("=") in _NUMBERS and array.dtype.isnative:
-        return np.ascontiguousarray(array)
+        return np.asarray(array, order="C")
     with np.errstate(over="ignore"):  # what overflows becomes infinite, and the engine refuses that
         return np.asarray(array, dtype=np.float32, order="C")

@@ -90,7 +90,8 @@ class Forest:
         path
             Build straight into this file, and return it opened. For rows that do not fit in memory, such as
             those of a `numpy.memmap`: they are read once, in order, and go to the file; about
-            2 w + n_trees (w / 7 + 9) bytes a row stay in memory until the end. The file is what `save` writes.
+            2 w + n_trees (w / 7 + 9) bytes a row stay in memory until the end. The file is what `save`
+            writes.
         target_recall
             In (0, 1]: choose, by `tune`, the `search_k` and `rerank` that queries use unless told otherwise.
         k
@@ -202,12 +203,14 @@ class Forest:
         DamagedIndexError
             If the file that the index was opened from turns out to be damaged.
         """
-        return self._index.query(as_engine_array(vectors, self._distance, "vectors"), k, search_k, rerank, threads)
+        return self._index.query(
+            as_engine_array(vectors, self._distance, "vectors"), k, search_k, rerank, threads
+        )
 
     def tune(
         self, target_recall: float, k: int = 10, *, queries: int = 200, seed: int = 0, threads: int = 1
     ) -> float:
-        """Choose what queries do by default, so that they find a share of the neighbours; return the share found.
+        """Choose what queries do by default, to find a share of the neighbours; return the share found.
 
         Asks for the neighbours of `queries` random rows, each without itself, exactly and then with less and
         less effort: the smallest `search_k` and `rerank` that reach the target become the defaults, and
@@ -274,7 +277,7 @@ class Forest:
 
     @property
     def distance_computations(self) -> int:
-        """How many leaf entries all queries so far estimated the distance of: once a tree, if it is met there."""
+        """How many leaf entries all queries so far estimated the distance of: a row once for each tree."""
         return self._index.distance_computations
 
     def __len__(self) -> int:

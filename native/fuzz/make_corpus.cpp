@@ -25,13 +25,12 @@ struct Size {
     std::uint32_t dimension;
     std::uint32_t trees;
 };
-constexpr Size sizes[] = {{"one", 1, 1, 1}, {"few", 9, 3, 2}, {"more", 50, 9, 3}};
+constexpr Size sizes[] = {{"one", 1, 1, 1}, {"few", 9, 3, 2}, {"more", 600, 3, 2}};
 
 Forest grow(Distance distance, const Size& size) {
     BuildOptions options;
     options.distance = distance;
     options.trees = size.trees;
-    options.leaf_size = 4;
     Random random(size.rows);
     std::vector<float> floats(size.rows * size.dimension);
     std::vector<Bit> bits(floats.size());

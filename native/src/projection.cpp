@@ -106,6 +106,18 @@ Basis principal_basis(std::span<const float> sample, std::size_t depth, std::siz
     return basis;
 }
 
+/// Divides numbers by a power of two, which leaves the largest about 1, so that the products of four of them
+/// are neither infinite nor zero. Returns the power.
+int bring_to_one(std::span<float> numbers) {
+    float largest = 0;
+    for (const float number : numbers) largest = std::max(largest, std::abs(number));
+    if (!(largest > 0 && std::isfinite(largest))) return 0;
+    const int exponent = std::max(std::ilogb(largest), -126);
+    const float factor = std::ldexp(1.0f, -exponent);
+    for (float& number : numbers) number *= factor;
+    return exponent;
+}
+
 /// The projection's columns: `width` vectors of `depth` numbers.
 Basis columns_for(std::span<const float> sample, std::uint32_t depth, std::uint32_t width, std::uint64_t key,
                   unsigned threads) {
@@ -175,6 +187,7 @@ Projection fit_projection(std::span<float> sample, std::uint32_t depth, std::uin
     for (std::size_t row = 0; row < count; ++row) {
         for (std::uint32_t d = 0; d < depth; ++d) sample[row * depth + d] -= found.mean[d];
     }
+    const int exponent = bring_to_one(sample);
     const Basis columns = columns_for(sample, depth, width, key, threads);
 
     double variance = 0;
@@ -185,8 +198,9 @@ Projection fit_projection(std::span<float> sample, std::uint32_t depth, std::uin
         }
     }
     variance /= static_cast<double>(count) * width;
-    const double step = code_range * std::sqrt(variance) / code_middle;
-    found.steps_per_unit = step > 0 && std::isfinite(1 / step) ? static_cast<float>(1 / step) : 1.0f;
+    const double step = std::ldexp(code_range * std::sqrt(variance) / code_middle, exponent);
+    const auto steps = static_cast<float>(1 / step);
+    found.steps_per_unit = step > 0 && std::isfinite(steps) ? steps : 1.0f;
 
     float largest = 0;
     for (std::uint32_t w = 0; w < width; ++w) {
@@ -230,13 +244,20 @@ std::int32_t project(const IndexView& index, float* placed, ProjectionScratch& s
     kernel.project(values, scratch.values.size(), index.matrix, facts.width, scratch.sums.data());
     const float scale = largest / code_limit * facts.projection_scale;
     for (std::size_t w = 0; w < facts.width; ++w) {
-        float value = static_cast<float>(scratch.sums[w] - index.column_sums[w]) * scale;
+        // Unsigned, so that what a damaged file holds may wrap around.
+        const std::uint32_t sum =
+            static_cast<std::uint32_t>(scratch.sums[w]) - static_cast<std::uint32_t>(index.column_sums[w]);
+        float value = static_cast<float>(static_cast<std::int32_t>(sum)) * scale;
         // Comparisons that a NaN, which a damaged file can bring, fails.
         value = value > -code_limit ? value : static_cast<float>(-code_limit);
         value = value < code_limit ? value : static_cast<float>(code_limit);
         code[w] = static_cast<std::uint8_t>(code_middle + round_small(value));
     }
-    const float squared = kernel.dot_f32(placed, placed, depth) * facts.steps_per_unit * facts.steps_per_unit;
+    // Squared in about the unit of steps, as squares of what is very large or small are no floats.
+    const auto unit = std::bit_cast<float>(std::bit_cast<std::uint32_t>(facts.steps_per_unit) & 0x7f80'0000u);
+    const float steps = facts.steps_per_unit / unit;
+    for (std::size_t d = 0; d < depth; ++d) placed[d] *= unit;
+    const float squared = kernel.dot_f32(placed, placed, depth) * steps * steps;
     constexpr float most = 1 << 22;
     return round_small(squared < most ? squared : most);
 }

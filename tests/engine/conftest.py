@@ -24,7 +24,7 @@ def small(distance: str) -> Callable[..., Forest]:
         return Forest.build(
             make_vectors(distance, n, dimension, 1),
             distance,
-            **{"n_trees": 5, "leaf_size": 8, "seed": 3, **options},
+            **{"n_trees": 5, "seed": 3, **options},
         )
 
     return build

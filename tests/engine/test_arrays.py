@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from ann_bench.engine import Forest
+from ann_bench.engine.arrays import as_engine_array
 from tests.engine.vectors import make_vectors
 
 
@@ -15,15 +16,16 @@ def test_every_kind_of_array_gives_the_same_answer(small: Callable[..., Forest],
     train, queries = make_vectors(distance, 500, 20, 1), make_vectors(distance, 9, 20, 2)
     if distance != "hamming":  # values that float16 and int8 can hold too
         train, queries = np.round(4 * train).astype(np.float32), np.round(4 * queries).astype(np.float32)
-    options: dict[str, Any] = {"n_trees": 5, "leaf_size": 8}
+    options: dict[str, Any] = {"n_trees": 5}
     expected, expected_distances = Forest.build(train, distance, **options).query(queries, 5)
     read_only = queries.copy()
     read_only.flags.writeable = False
     wide = np.zeros((9, 41), dtype=queries.dtype)
     wide[:, ::2][:, :20] = queries
-    dtypes = ["u1", "i8", "?"] if distance == "hamming" else ["f8", "f2", "i1", "i8", ">f4", "f4"]
+    dtypes = ["u1", "i8", "?"] if distance == "hamming" else ["f8", "f2", "i1", "i8", ">f4", ">f2", "f4"]
     forms: list[Any] = [read_only, wide[:, ::2][:, :20], np.asfortranarray(queries), queries.tolist()]
     forms += [queries.astype(dtype) for dtype in dtypes]
+    forms.append(np.frombuffer(b"." + queries.tobytes(), dtype=queries.dtype, offset=1).reshape(9, 20))
     for form in forms:
         forest = Forest.build(
             np.asarray(train, order="F").astype(getattr(form, "dtype", train.dtype)), distance, **options
@@ -32,6 +34,34 @@ def test_every_kind_of_array_gives_the_same_answer(small: Callable[..., Forest],
         np.testing.assert_array_equal(ids, expected)
         np.testing.assert_array_equal(distances, expected_distances)
         np.testing.assert_array_equal(forest.query(form[3], 5)[0], expected[3])
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f2", "i1", "u1", "?"])
+def test_what_the_engine_reads_is_not_converted(dtype: str, distance: str) -> None:
+    """C-contiguous arrays of the dtypes that the engine reads are passed on as they are, others as copies."""
+    array = np.ones((6, 4), dtype=dtype)
+    fits = (dtype == "?") == (distance == "hamming")
+    if dtype in ("?", "u1") or distance != "hamming":
+        assert (as_engine_array(array, distance, "train") is array) == fits
+        assert as_engine_array(array[::2], distance, "train").flags.c_contiguous
+        assert as_engine_array(np.asfortranarray(array), distance, "train").flags.c_contiguous
+        assert as_engine_array(array.astype(array.dtype.newbyteorder(">")), distance, "train").dtype.isnative
+
+
+@pytest.mark.parametrize("dtype", ["f2", "i1", "u1"])
+@pytest.mark.parametrize("name", ["euclidean", "angular", "dot", "manhattan"])
+def test_small_numbers_answer_like_floats(name: str, dtype: str) -> None:
+    """An index of float16, int8 or uint8 is that of the same values as float32: answers, rows and size."""
+    rng = np.random.default_rng(6)
+    values = rng.integers(0, 255, (600, 33)) - (0 if dtype == "u1" else 127)
+    train = (values / 7).astype(dtype) if dtype == "f2" else values.astype(dtype)
+    small = Forest.build(train, name, n_trees=3)
+    floats = Forest.build(train.astype(np.float32), name, n_trees=3)
+    assert small.info() == floats.info()
+    expected = floats.query(train[:50].astype(np.float32), 10, search_k=200)
+    for forest in (small, floats):
+        np.testing.assert_array_equal(forest.query(train[:50], 10, search_k=200), expected)
+    np.testing.assert_array_equal(small.vector(7), train[7].astype(np.float32))
 
 
 def test_the_index_keeps_its_own_copy_and_leaves_the_input_alone(
@@ -99,10 +129,11 @@ ROWS = np.ones((10, 4), dtype=np.float32)
             ValueError,
             'distance: got "cosine"; it is one of euclidean, angular, dot, hamming, manhattan',
         ),
-        ({"split": "pca"}, ValueError, 'split: got "pca"; it is one of two_means, two_points'),
+        ({"present": [True] * 9}, ValueError, "present: got bool of shape (9,); it is bool of shape (10,)"),
+        ({"present": [1] * 10}, ValueError, "present: got int64 of shape (10,); it is bool of shape (10,)"),
+        ({"target_recall": 0}, ValueError, "target_recall: got 0; it is above 0, and 1 at most"),
         ({"n_trees": 0}, ValueError, "n_trees: got 0; it is an integer from 1 to 1000000"),
         ({"n_trees": 2.5}, TypeError, "n_trees: got 2.5; it is an integer from 1 to 1000000"),
-        ({"leaf_size": -1}, ValueError, "leaf_size: got -1; it is an integer from 1 to 2147483647"),
         ({"seed": 2**64}, ValueError, "seed: got 18446744073709551616; it is an integer from 0"),
         ({"threads": True}, TypeError, "threads: got True; it is an integer from 1 to 1024"),
     ],
@@ -139,6 +170,8 @@ def test_build_says_what_is_wrong(options: dict[str, Any], error: type[Exception
         (ROWS, {"k": None}, TypeError, "k: got None; it is an integer from 1 to 2147483647"),
         (ROWS, {"search_k": 0}, ValueError, "search_k: got 0; it is an integer from 1"),
         (ROWS, {"search_k": "9"}, TypeError, "search_k: got '9'; it is an integer from 1"),
+        (ROWS, {"rerank": 0}, ValueError, "rerank: got 0; it is an integer from 1"),
+        (ROWS, {"rerank": 1.0}, TypeError, "rerank: got 1.0; it is an integer from 1"),
         (ROWS, {"threads": 0}, ValueError, "threads: got 0; it is an integer from 1 to 1024"),
     ],
 )
@@ -155,5 +188,5 @@ def test_query_says_what_is_wrong(
 
 def test_numpy_integers_are_integers() -> None:
     """Parameters may be NumPy integers, as they come out of arrays and grids."""
-    forest = Forest.build(ROWS, n_trees=np.int64(2), leaf_size=np.int32(3), seed=np.uint64(2**63))
+    forest = Forest.build(ROWS, n_trees=np.int64(2), seed=np.uint64(2**63))
     assert forest.query(ROWS[0], np.int16(3), search_k=np.int64(20))[0].tolist() == [0, 1, 2]

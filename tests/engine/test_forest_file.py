@@ -1,6 +1,7 @@
 """The index file: reproducible, shared, and harmless when damaged."""
 
 import hashlib
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -37,10 +38,11 @@ print(opened)
 """
 
 
-def run_python(code: str, *arguments: object) -> str:
+def run_python(code: str, *arguments: object, isa: str | None = None) -> str:
     """Return what the code prints in another process; a crash of it is a failure."""
     process = subprocess.run(
         [sys.executable, "-c", code, *map(str, arguments)],
+        env=os.environ if isa is None else os.environ | {"ANN_BENCH_ISA": isa},
         capture_output=True,
         text=True,
         timeout=120,
@@ -55,19 +57,75 @@ def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-@pytest.mark.parametrize("split", ["two_means", "two_points"])
-def test_the_file_does_not_depend_on_threads(distance: str, split: str, tmp_path: Path) -> None:
+def test_the_file_does_not_depend_on_threads(distance: str, tmp_path: Path) -> None:
     """One seed gives one file, byte for byte, with 1, 2 and 3 threads; another seed gives another."""
     train = make_vectors(distance, 3000, 30, 1)
     hashes = []
     for threads, seed in ((1, 4), (2, 4), (3, 4), (1, 5)):
-        forest = Forest.build(
-            train, distance, n_trees=5, leaf_size=12, split=split, seed=seed, threads=threads
-        )
+        forest = Forest.build(train, distance, n_trees=5, seed=seed, threads=threads)
         path = tmp_path / f"{threads}-{seed}"
         forest.save(path)
         hashes.append(sha256(path))
     assert hashes[0] == hashes[1] == hashes[2] != hashes[3]
+
+
+# Prints a hash of every index's file, and of its answers, for one instruction set.
+BUILD_AND_ASK = """
+import hashlib
+import sys
+from ann_bench.distances import DISTANCES
+from ann_bench.engine import Forest, build_info
+from tests.engine.vectors import make_vectors
+
+path = sys.argv[1]
+for distance in DISTANCES:
+    for dimension in (3, 100, 300):
+        train = make_vectors(distance, 700, dimension, 1)
+        queries = make_vectors(distance, 50, dimension, 2)
+        hashes = []
+        for threads in (1, 2):
+            forest = Forest.build(train, distance, n_trees=3, seed=2, threads=threads)
+            forest.save(path)
+            hashes.append(hashlib.sha256(open(path, "rb").read()).hexdigest())
+        answers = hashlib.sha256()
+        for search_k in (1, 150, 10**6):
+            for array in forest.query(queries, 10, search_k, rerank=20):
+                answers.update(array.tobytes())
+        print(distance, dimension, *hashes, answers.hexdigest())
+print(build_info()["isa"])
+"""
+
+
+def instruction_sets() -> list[str]:
+    """Return the names of the instruction sets that this processor has."""
+    try_it = "from ann_bench.engine import build_info\ntry: build_info()\nexcept RuntimeError as e: print(e)"
+    message = run_python(try_it, isa="sse9").strip()
+    assert message.startswith('ANN_BENCH_ISA: got "sse9"; this processor runs portable')
+    return message.partition("runs ")[2].split(", ")
+
+
+def test_neither_file_nor_answers_depend_on_the_instruction_set(tmp_path: Path) -> None:
+    """Every instruction set builds the same files, byte for byte, and gives the same ids and distances."""
+    printed = {}
+    for isa in instruction_sets():
+        *hashes, used = run_python(BUILD_AND_ASK, tmp_path / "index", isa=isa).splitlines()
+        assert used == isa
+        printed[isa] = hashes
+    assert len(printed["portable"]) == 15
+    for hashes in printed.values():
+        assert hashes == printed["portable"]
+    for line in printed["portable"]:
+        assert len(set(line.split()[2:4])) == 1, line  # one thread and two
+
+
+def test_an_instruction_set_that_does_not_exist_is_refused() -> None:
+    """Building says what ANN_BENCH_ISA may be, and an empty name is none."""
+    build = "from ann_bench.engine import Forest\nForest.build([[1.0], [2.0]])"
+    with pytest.raises(
+        AssertionError, match='RuntimeError: ANN_BENCH_ISA: got "AVX2"; this processor runs portable'
+    ):
+        run_python(build, isa="AVX2")
+    run_python(build, isa="")
 
 
 def test_another_process_gets_the_same_answers(
@@ -76,6 +134,7 @@ def test_another_process_gets_the_same_answers(
     """A saved index opened elsewhere answers as the one that was saved, and saves the same bytes again."""
     forest, queries = small(), make_vectors(distance, 20, 20, 2)
     forest.save(tmp_path / "index")
+    in_memory = Forest.open(tmp_path / "index", mode="ram")
     np.save(tmp_path / "queries.npy", queries)
     code = """
 import sys
@@ -90,6 +149,8 @@ print(forest.info())
 """
     assert run_python(code, tmp_path).strip() == str(forest.info())
     ids, distances = forest.query(queries, 7)
+    np.testing.assert_array_equal(in_memory.query(queries, 7), (ids, distances))
+    assert in_memory.info() == forest.info()
     with np.load(tmp_path / "answers.npz") as answers:
         np.testing.assert_array_equal(answers["ids"], ids)
         np.testing.assert_array_equal(answers["distances"], distances)
@@ -105,7 +166,7 @@ def test_saving_over_an_open_file_leaves_its_readers_alone(tmp_path: Path) -> No
     opened = Forest.open(path)
     Forest.build(new, n_trees=2).save(path)
     assert len(opened) == 300
-    np.testing.assert_array_equal(opened.query(old, 1)[0][:, 0], np.arange(300))
+    np.testing.assert_array_equal(opened.query(old, 1, search_k=600)[0][:, 0], np.arange(300))
     assert len(Forest.open(path)) == 50
     opened.save(path)
     assert len(Forest.open(path)) == 300
@@ -122,6 +183,19 @@ def test_a_file_is_mapped_and_not_read(tmp_path: Path) -> None:
     assert line.split()[1] == "r--s"
     del forest
     assert str(path) not in Path("/proc/self/maps").read_text()
+
+
+def test_a_file_that_is_read_is_not_mapped(tmp_path: Path) -> None:
+    """Mode "ram" keeps nothing of the file but a copy, and there is no third mode."""
+    path = tmp_path / "index"
+    train = make_vectors("euclidean", 500, 8, 1)
+    Forest.build(train, n_trees=1).save(path)
+    forest = Forest.open(path, mode="ram")
+    assert str(path) not in Path("/proc/self/maps").read_text()
+    path.write_bytes(b"something else")
+    np.testing.assert_array_equal(forest.query(train, 1, search_k=500)[0][:, 0], np.arange(500))
+    with pytest.raises(ValueError, match='mode: got "disk"; it is "mmap" or "ram"'):
+        Forest.open(path, mode="disk")
 
 
 def test_files_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
