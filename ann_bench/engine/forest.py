@@ -179,7 +179,7 @@ class Forest:
         search_k
             How many leaf entries to look at, over all trees and counting a row each time it turns up, >= 1.
             At least `k` different rows, or all, are looked at in any case. By default what `tune` found, or
-            `n_trees * k` as in Annoy, and `n_trees * 32` at least. From `n_trees * n` on,
+            `200 * k` (`n_trees * k` if that is more, as in Annoy). From `n_trees * n` on,
             every row is compared, and the answer is exact.
         rerank
             How many of the rows that look nearest by their codes to compare exactly, >= 1; at least `k` are.

@@ -16,6 +16,9 @@ namespace {
 
 constexpr std::size_t rows_per_task = 1024;
 
+/// Searches look at as much as in Annoy's index of so many trees, unless told otherwise.
+constexpr std::uint64_t default_trees = 200;
+
 /// Rows that are on their way to a file.
 constexpr std::size_t bytes_at_once = 16 << 20;
 
@@ -329,7 +332,7 @@ std::uint64_t Forest::size_bytes() const {
 
 Effort Forest::default_effort(std::size_t k) const {
     const Facts& facts = view_.facts;
-    return {facts.search_k != 0 ? facts.search_k : facts.trees * std::max<std::uint64_t>(k, leaf_size),
+    return {facts.search_k != 0 ? facts.search_k : k * std::max<std::uint64_t>(facts.trees, default_trees),
             facts.rerank != 0 ? facts.rerank : 3 * k + 30};
 }
 

@@ -17,10 +17,11 @@ constexpr std::int32_t normal_limit = 127;
 constexpr std::uint32_t sample_size = 200;
 constexpr int fit_rounds = 3;
 
-/// Planes that are tried before chance divides a node.
+/// Planes that are tried for a node.
 constexpr std::uint64_t attempts = 3;
 
-/// A split that leaves less than this on a side is tried again: such splits make trees deep and leaves bad.
+/// A plane that leaves less than this on a side is tried again, and moved the last time: lopsided splits make
+/// trees deep and leaves bad.
 constexpr double least_share = 0.05;
 
 /// Nodes of so many rows fit in the second-level cache, and are worked on in a copy there.
@@ -303,8 +304,9 @@ class TreeBuilder {
             if (!fitter_.fit(codes_, positions, random, normal)) continue;
             kernel_.dots(codes_, positions.data(), count, normal, width_, dots_.data());
             const std::size_t lefts = kernel_.count_below(dots_.data(), count, fitter_.threshold());
-            if (std::min(lefts, count - lefts) <= least) continue;
-            const std::size_t wanted = whole_leaves(lefts, count);
+            const bool lopsided = std::min(lefts, count - lefts) <= least;
+            if (lopsided && attempt + 1 < attempts) continue;
+            const std::size_t wanted = whole_leaves(std::clamp(lefts, least, count - least), count);
             const std::int32_t threshold = find_threshold(wanted, lefts);
             std::int32_t squared = 0;
             for (std::size_t d = 0; d < width_; ++d) squared += normal[d] * normal[d];
@@ -369,7 +371,7 @@ class TreeBuilder {
         std::copy(rights_.data(), to_right, to_left);
     }
 
-    /// What no plane divides well, chance divides evenly.
+    /// Where no plane was found, as all rows are equal, chance divides evenly.
     std::size_t halve(std::span<std::uint32_t> positions, Random random) {
         const std::size_t half = whole_leaves(positions.size() / 2, positions.size());
         for (std::size_t i = 0; i < half; ++i) {

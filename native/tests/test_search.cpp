@@ -17,9 +17,11 @@ namespace {
 
 constexpr float infinity = std::numeric_limits<float>::infinity();
 
+/// Up to `count` branches, as they come out.
 std::vector<BranchQueue::Branch> pop(BranchQueue& queue, std::size_t count) {
-    std::vector<BranchQueue::Branch> branches(count);
-    branches.resize(queue.pop(branches.data(), count));
+    std::vector<BranchQueue::Branch> branches;
+    for (BranchQueue::Branch branch; branches.size() < count && queue.pop(branch);)
+        branches.push_back(branch);
     return branches;
 }
 
