@@ -54,23 +54,6 @@ def test_more_search_finds_more(distance: str) -> None:
         assert found[0] < found[2]
 
 
-@pytest.mark.parametrize("distance", ["euclidean", "angular", "dot", "manhattan"])
-def test_the_best_leaf_of_all_trees_comes_first(distance: str) -> None:
-    """The one leaf that the smallest search reads is a good one of all trees, not just the first tree's.
-
-    Leaves of bits have no centres to be ranked by.
-    """
-    train, queries = make_vectors(distance, 3000, 128, 1), make_vectors(distance, 100, 128, 2)
-    best = exact_distances(distance, queries, train).min(axis=1)
-    means = []
-    for n_trees in (1, 20):
-        forest = Forest.build(train, distance, n_trees=n_trees, seed=1)
-        ids, _ = forest.query(queries, 1, search_k=1)
-        assert forest.distance_computations <= 32 * len(queries)
-        means.append((distances_to(distance, queries, train, ids)[:, 0] - best).mean())
-    assert means[1] < means[0]
-
-
 def test_a_full_search_is_exact(distance: str) -> None:
     """With search_k = n_trees * n the answer is brute force's to float32's precision, ties by id."""
     train, queries = make_vectors(distance, 700, 25, 1), make_vectors(distance, 30, 25, 2)
