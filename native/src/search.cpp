@@ -346,14 +346,16 @@ std::int64_t Search::limit_of(std::size_t count) const {
 void Search::narrow(std::size_t rerank) {
     auto& ids = scratch_.ids;
     ids.clear();
+    const bool estimates_are_exact = facts_.distance == Distance::hamming;
     const float limit = scratch_.threshold.limit();
     for (const auto& candidate : std::span(scratch_.candidates).first(scratch_.candidate_count)) {
         if (!(candidate.estimate < limit)) continue;
         ids.push_back(candidate.id);
+        if (estimates_are_exact) continue;
         prefetch_bytes(index_.codes + candidate.id * facts_.code_bytes(), facts_.code_bytes());
         __builtin_prefetch(index_.code_terms + candidate.id);
     }
-    if (ids.size() <= rerank || facts_.distance == Distance::hamming) return;
+    if (ids.size() <= rerank || estimates_are_exact) return;
     auto& scores = scratch_.scores;
     scores.resize(ids.size());
     kernel_.score(index_.codes, ids.data(), ids.size(), scratch_.signed_code.as<std::int8_t>().data(),
