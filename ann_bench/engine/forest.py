@@ -75,7 +75,8 @@ class Forest:
         train
             Shape (n, d), 1 <= n < 2**31, 1 <= d <= 65535: finite real numbers, used as float32. For hamming
             bool, or integers that are 0 or 1. float32, float16, int8, uint8 and bool arrays in C order are
-            read as they are, others are converted first.
+            read as they are, others are converted first. Distances are computed in float32: those of values
+            beyond 1e18, or all below 1e-18, overflow or vanish.
         distance
             ``euclidean``, ``angular``, ``dot``, ``hamming`` or ``manhattan``.
         n_trees
@@ -214,7 +215,8 @@ class Forest:
 
         Asks for the neighbours of `queries` random rows, each without itself, exactly and then with less and
         less effort: the smallest `search_k` and `rerank` that reach the target become the defaults, and
-        `save` keeps them. Queries unlike the rows need more: give `search_k` yourself then.
+        `save` keeps them. Queries unlike the rows need more: give `search_k` yourself then. Not to be called
+        while other threads query.
 
         Parameters
         ----------

@@ -57,6 +57,43 @@ def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def test_an_index_built_into_a_file_is_what_save_writes(distance: str, tmp_path: Path) -> None:
+    """Built straight into a file, from a mapped array too, an index has the same bytes and answers."""
+    train = make_vectors(distance, 2000, 70, 1)
+    np.save(tmp_path / "train.npy", train)
+    saved, built = tmp_path / "saved", tmp_path / "built"
+    present = np.arange(len(train)) % 7 > 0
+    forest = Forest.build(train, distance, n_trees=2, present=present)
+    forest.save(saved)
+    mapped = np.load(tmp_path / "train.npy", mmap_mode="r")
+    opened = Forest.build(mapped, distance, n_trees=2, threads=2, present=present, path=built)
+    assert built.read_bytes() == saved.read_bytes()
+    for mine, its in zip(forest.query(train[:5], 10), opened.query(train[:5], 10), strict=True):
+        np.testing.assert_array_equal(mine, its)
+
+
+def test_a_build_into_a_file_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    """A value that is refused, or a folder that is not there, leaves the old file and no other."""
+    path = tmp_path / "index"
+    path.write_bytes(b"old")
+    train = make_vectors("euclidean", 100, 8, 1)
+    train[77, 3] = np.nan
+    with pytest.raises(ValueError, match="row 77 holds NaN"):
+        Forest.build(train, path=path)
+    with pytest.raises(FileNotFoundError):
+        Forest.build(train[:50], path=tmp_path / "none" / "index")
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_tuning_is_kept_in_the_file_that_was_built(tmp_path: Path) -> None:
+    """An index built into a file for a recall has its tuned defaults when it is opened again."""
+    train = make_vectors("euclidean", 2000, 16, 1)
+    forest = Forest.build(train, path=tmp_path / "index", target_recall=0.9)
+    assert Forest.open(tmp_path / "index").info() == forest.info()
+    assert forest.info()["search_k"] is not None
+
+
 def test_the_file_does_not_depend_on_threads(distance: str, tmp_path: Path) -> None:
     """One seed gives one file, byte for byte, with 1, 2 and 3 threads; another seed gives another."""
     train = make_vectors(distance, 3000, 30, 1)
