@@ -62,7 +62,6 @@ inline Forest small_forest(Distance distance, std::size_t rows = 400, std::uint3
     BuildOptions options;
     options.distance = distance;
     options.trees = trees;
-    options.leaf_size = 8;
     options.seed = 7;
     options.threads = threads;
     if (distance == Distance::hamming) {
