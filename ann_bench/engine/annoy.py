@@ -62,7 +62,7 @@ class AnnoyIndex:
     _metric: str
     _contents: Contents
     _loaded: bool
-    _built_in: bytes | None  # the file of on_disk_build
+    _built_in: str | None  # the file of on_disk_build
     _seed: int
     _lock: threading.Lock  # for whatever changes the index; a search takes the contents it finds
 
@@ -175,7 +175,7 @@ class AnnoyIndex:
         with self._lock:
             if self._items("build on disk").n_items:
                 raise Exception("on_disk_build comes before the first add_item")  # noqa: TRY002 - as above
-            target = Path(os.fsdecode(path))
+            target = Path(path)
             with target.open("wb"):
                 self._contents = Items(self._metric, self._f, target.parent)
             self._built_in = path
