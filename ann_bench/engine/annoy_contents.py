@@ -115,8 +115,8 @@ class Items:
         present[: len(old)] = self._present
         self._present = present
 
-    def build(self, n_trees: int, seed: int, threads: int) -> "BuiltForest":
-        """Return a forest over the items; -1 trees for about as many as Annoy makes for -1."""
+    def build(self, n_trees: int, seed: int, threads: int, path: str | None) -> "BuiltForest":
+        """Return a forest over the items, in memory or in a file; -1 trees for about as many as Annoy's."""
         count = max(self.n_items, 1)  # a forest has at least one row, if only one that is not found
         if not self.n_items:
             self._grow(1)
@@ -130,6 +130,7 @@ class Items:
             seed=seed,
             threads=threads,
             present=present,
+            path=path,
         )
         return BuiltForest(forest, self.n_items, present, self._folder)
 
@@ -185,11 +186,6 @@ class BuiltForest:
         for item in np.flatnonzero(self._present):
             items.add(int(item), self.vector(int(item)))
         return items
-
-    def reopened(self, path: str) -> "BuiltForest":
-        """Save the forest and return it mapped from its file."""
-        self.save(path)
-        return BuiltForest(Forest.open(path), self.n_items, self._present, self._folder)
 
     def save(self, path: str) -> None:
         """Write the forest in the engine's format."""
@@ -269,7 +265,8 @@ def open_stored(path: str, metric: str, f: int, prefault: bool) -> Stored:
             return BuiltForest.open(path, metric, f)
         return MappedAnnoyFile(path, metric, f, prefault)
     except DamagedIndexError as error:
-        raise OSError(f"{path}: {error}") from error
+        # The forest's errors name the file already.
+        raise OSError(str(error) if start == _MAGIC else f"{path}: {error}") from error
 
 
 def _automatic_trees(metric: str, f: int) -> int:
