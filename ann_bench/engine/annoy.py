@@ -62,7 +62,7 @@ class AnnoyIndex:
     _metric: str
     _contents: Contents
     _loaded: bool
-    _built_in: bytes | None  # the file of on_disk_build
+    _built_in: str | None  # the file of on_disk_build
     _seed: int
     _lock: threading.Lock  # for whatever changes the index; a search takes the contents it finds
 
@@ -125,10 +125,11 @@ class AnnoyIndex:
             self._items("add an item to").add(item, values)
 
     def build(self, n_trees: int, n_jobs: int = -1) -> Literal[True]:
-        """Build `n_trees` trees on `n_jobs` threads (-1: one per processor); more trees find more neighbours.
+        """Build `n_trees` trees on `n_jobs` threads (-1: one per processor).
 
-        With -1 trees, about as many as Annoy makes then: 0.4 (f + 2). The number of threads does not change
-        the result.
+        More trees find more neighbours and take more room; 3 to 5 are enough for searches with a large
+        `search_k`. With -1 trees, about as many as Annoy makes then: 0.4 (f + 2). The number of threads does
+        not change the result.
 
         Raises
         ------
@@ -142,8 +143,8 @@ class AnnoyIndex:
         if threads == -1:
             threads = len(os.sched_getaffinity(0))
         with self._lock:
-            built = self._items("build").build(trees, self._seed, min(threads, 1024))
-            self._contents = built if self._built_in is None else built.reopened(self._built_in)
+            items = self._items("build")
+            self._contents = items.build(trees, self._seed, min(threads, 1024), self._built_in)
         return True
 
     def unbuild(self) -> Literal[True]:
@@ -175,7 +176,7 @@ class AnnoyIndex:
         with self._lock:
             if self._items("build on disk").n_items:
                 raise Exception("on_disk_build comes before the first add_item")  # noqa: TRY002 - as above
-            target = Path(os.fsdecode(path))
+            target = Path(path)
             with target.open("wb"):
                 self._contents = Items(self._metric, self._f, target.parent)
             self._built_in = path
@@ -249,7 +250,8 @@ class AnnoyIndex:
         Parameters
         ----------
         search_k
-            How many leaf entries to look at; n * n_trees by default. More find more of the true neighbours.
+            How many leaf entries to look at, in whole leaves of up to 32; n * n_trees by default. More
+            find more of the true neighbours.
         include_distances
             Whether to return two lists, the second of distances.
 

@@ -36,12 +36,12 @@ def to_count(name: str, value: int) -> int:
     return number
 
 
-def to_path(fn: Filename) -> bytes:
-    """Return a path as the system takes it. TypeError, ValueError."""
+def to_path(fn: Filename) -> str:
+    """Return a path that the system takes. TypeError, ValueError."""
     if not isinstance(fn, str | os.PathLike):
         raise TypeError(f"argument 1 must be str, not {type(fn).__name__}")
-    path = os.fsencode(fn)
-    if b"\0" in path:
+    path = os.fsdecode(fn)
+    if "\0" in path:
         raise ValueError("embedded null character")
     return path
 

@@ -51,7 +51,7 @@ class Contents(Protocol):
 class Stored(Contents, Protocol):
     """What has been built, and can be saved."""
 
-    def save(self, path: bytes) -> None:
+    def save(self, path: str) -> None:
         """Write it to a file, whole or not at all. OSError."""
 
 
@@ -115,8 +115,8 @@ class Items:
         present[: len(old)] = self._present
         self._present = present
 
-    def build(self, n_trees: int, seed: int, threads: int) -> "BuiltForest":
-        """Return a forest over the items; -1 trees for about as many as Annoy makes for -1."""
+    def build(self, n_trees: int, seed: int, threads: int, path: str | None) -> "BuiltForest":
+        """Return a forest over the items, in memory or in a file; -1 trees for about as many as Annoy's."""
         count = max(self.n_items, 1)  # a forest has at least one row, if only one that is not found
         if not self.n_items:
             self._grow(1)
@@ -130,6 +130,7 @@ class Items:
             seed=seed,
             threads=threads,
             present=present,
+            path=path,
         )
         return BuiltForest(forest, self.n_items, present, self._folder)
 
@@ -165,12 +166,12 @@ class BuiltForest:
         self.n_trees = forest.n_trees
 
     @classmethod
-    def open(cls, path: bytes, metric: str, f: int) -> Self:
+    def open(cls, path: str, metric: str, f: int) -> Self:
         """Return what `save` wrote. DamagedIndexError, OSError, also if it is of another metric or f."""
-        forest = Forest.open(os.fsdecode(path))
+        forest = Forest.open(path)
         if (forest.distance, forest.dimension) != (metric, f):
             raise OSError(
-                f"{os.fsdecode(path)}: an index of metric {forest.distance}, f = {forest.dimension}; "
+                f"{path}: an index of metric {forest.distance}, f = {forest.dimension}; "
                 f"it is opened with metric {metric}, f = {f}"
             )
         index = cls(forest, len(forest))
@@ -186,14 +187,9 @@ class BuiltForest:
             items.add(int(item), self.vector(int(item)))
         return items
 
-    def reopened(self, path: bytes) -> "BuiltForest":
-        """Save the forest and return it mapped from its file."""
-        self.save(path)
-        return BuiltForest(Forest.open(os.fsdecode(path)), self.n_items, self._present, self._folder)
-
-    def save(self, path: bytes) -> None:
+    def save(self, path: str) -> None:
         """Write the forest in the engine's format."""
-        self._forest.save(os.fsdecode(path))
+        self._forest.save(path)
 
     def vector(self, item: int) -> Floats:
         """Return the vector of an item."""
@@ -228,29 +224,28 @@ class BuiltForest:
 class MappedAnnoyFile:
     """A file that Annoy wrote."""
 
-    def __init__(self, path: bytes, metric: str, f: int, prefault: bool) -> None:
-        self._file = AnnoyFile.open(path, metric, f, prefault)
+    def __init__(self, path: str, metric: str, f: int, prefault: bool) -> None:
+        self._file = AnnoyFile.open(os.fsencode(path), metric, f, prefault)
         self.n_items = self._file.items
         self.n_trees = self._file.trees
         self.vector = self._file.vector
         self.distance = self._file.distance
         self.query = self._file.query
 
-    def save(self, path: bytes) -> None:
+    def save(self, path: str) -> None:
         """Copy the file as it is: what Annoy wrote stays Annoy's. A file at `path` is replaced as a whole."""
-        target = os.fsdecode(path)
-        temporary = Path(f"{target}.tmp.{os.getpid()}.{threading.get_ident()}")
+        temporary = Path(f"{path}.tmp.{os.getpid()}.{threading.get_ident()}")
         try:
             with temporary.open("xb") as file:
                 file.write(memoryview(self._file))
                 os.fsync(file.fileno())
-            temporary.replace(target)
+            temporary.replace(path)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
 
 
-def open_stored(path: bytes, metric: str, f: int, prefault: bool) -> Stored:
+def open_stored(path: str, metric: str, f: int, prefault: bool) -> Stored:
     """Return the index that a file holds, whoever wrote it.
 
     Raises
@@ -258,10 +253,10 @@ def open_stored(path: bytes, metric: str, f: int, prefault: bool) -> Stored:
     OSError
         If the file cannot be read, or is no index of this metric and number of dimensions.
     """
-    with Path(os.fsdecode(path)).open("rb") as file:
+    with Path(path).open("rb") as file:
         start = file.read(len(_MAGIC))
         if not start:
-            raise OSError(f"{os.fsdecode(path)}: Size of file is zero")
+            raise OSError(f"{path}: Size of file is zero")
         if start == _MAGIC and prefault:
             while file.read(1 << 20):  # into the page cache
                 pass
@@ -270,7 +265,8 @@ def open_stored(path: bytes, metric: str, f: int, prefault: bool) -> Stored:
             return BuiltForest.open(path, metric, f)
         return MappedAnnoyFile(path, metric, f, prefault)
     except DamagedIndexError as error:
-        raise OSError(f"{os.fsdecode(path)}: {error}") from error
+        # The forest's errors name the file already.
+        raise OSError(str(error) if start == _MAGIC else f"{path}: {error}") from error
 
 
 def _automatic_trees(metric: str, f: int) -> int:

@@ -5,43 +5,18 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
-#include <fcntl.h>
 #include <span>
 #include <string>
-#include <sys/mman.h>
-#include <unistd.h>
 #include <vector>
 
 #include "ann_bench/forest.hpp"
 #include "ann_bench/random.hpp"
 #include "ann_bench/section_file.hpp"
+#include "memory_file.hpp"
 
 using namespace ann_bench;
 
 namespace {
-
-/// A file without a folder, with a path all the same.
-class MemoryFile {
-  public:
-    MemoryFile() : descriptor_(::memfd_create("fuzz", MFD_CLOEXEC)) {
-        if (descriptor_ < 0) os::fail("memfd_create");
-    }
-    ~MemoryFile() { ::close(descriptor_); }
-    MemoryFile(const MemoryFile&) = delete;
-    MemoryFile& operator=(const MemoryFile&) = delete;
-
-    std::string path() const { return "/proc/self/fd/" + std::to_string(descriptor_); }
-
-    void assign(std::span<const std::byte> bytes) const {
-        if (::ftruncate(descriptor_, 0) != 0 ||
-            ::pwrite(descriptor_, bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size())) {
-            os::fail(path());
-        }
-    }
-
-  private:
-    int descriptor_;
-};
 
 void query(const Forest& forest) {
     const Facts& facts = forest.facts();

@@ -2,18 +2,15 @@
 
 #include <algorithm>
 #include <bit>
-#include <cerrno>
 #include <cmath>
 #include <cstring>
 #include <fcntl.h>
 #include <limits>
 #include <mutex>
 #include <stdexcept>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <system_error>
-#include <unistd.h>
 #include <utility>
+
+#include "ann_bench/os.hpp"
 
 namespace ann_bench::annoy_format {
 namespace {
@@ -200,46 +197,20 @@ struct Hamming {
     }
 };
 
-/// A file in memory, read-only, shared with every other process that maps it.
-class Mapping {
-  public:
-    Mapping(const std::string& path, std::size_t node_bytes, bool prefault) {
-        const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-        if (file < 0) fail(path);
-        try {
-            struct stat status{};
-            if (::fstat(file, &status) != 0) fail(path);
-            if (!S_ISREG(status.st_mode)) damaged(path + " is not a regular file");
-            size_ = static_cast<std::size_t>(status.st_size);
-            if (size_ == 0) damaged("size of file is zero");
-            if (size_ % node_bytes != 0) {
-                damaged(
-                    "Index size is not a multiple of vector size. Ensure you are opening using the same "
-                    "metric you used to create the index. It is " +
-                    std::to_string(size_) + " bytes, and a node takes " + std::to_string(node_bytes));
-            }
-            address_ = ::mmap(nullptr, size_, PROT_READ, MAP_SHARED | (prefault ? MAP_POPULATE : 0), file, 0);
-            if (address_ == MAP_FAILED) fail(path);
-        } catch (...) {
-            ::close(file);
-            throw;
-        }
-        ::close(file);
+/// Maps a file that may be a number of nodes. Throws DamagedIndex if it is none, std::system_error.
+os::Mapping map_nodes(const std::string& path, std::size_t node_bytes, bool prefault) {
+    const os::File file(path, O_RDONLY);
+    if (!file.is_regular()) damaged(path + " is not a regular file");
+    const std::uint64_t bytes = file.size();
+    if (bytes == 0) damaged("size of file is zero");
+    if (bytes % node_bytes != 0) {
+        damaged(
+            "Index size is not a multiple of vector size. Ensure you are opening using the same "
+            "metric you used to create the index. It is " +
+            std::to_string(bytes) + " bytes, and a node takes " + std::to_string(node_bytes));
     }
-    ~Mapping() { ::munmap(address_, size_); }
-    Mapping(const Mapping&) = delete;
-    Mapping& operator=(const Mapping&) = delete;
-
-    std::span<const std::byte> bytes() const { return {static_cast<const std::byte*>(address_), size_}; }
-
-  private:
-    [[noreturn]] static void fail(const std::string& path) {
-        throw std::system_error(errno, std::generic_category(), path);
-    }
-
-    void* address_ = nullptr;
-    std::size_t size_ = 0;
-};
+    return os::Mapping::of(file, 0, bytes, prefault);
+}
 
 template <class Metric>
 class FileOf final : public AnnoyFile {
@@ -249,8 +220,8 @@ class FileOf final : public AnnoyFile {
           elements_(Metric::elements(dimension)),
           node_bytes_(Metric::row_at + elements_ * sizeof(Element)),
           bucket_(static_cast<std::int64_t>((node_bytes_ - Metric::children_at) / sizeof(std::int32_t))),
-          mapping_(path, node_bytes_, prefault) {
-        const std::size_t nodes = mapping_.bytes().size() / node_bytes_;
+          mapping_(map_nodes(path, node_bytes_, prefault)) {
+        const std::size_t nodes = mapping_.size() / node_bytes_;
         if (nodes > std::numeric_limits<std::int32_t>::max()) damaged("it has more than 2^31 - 1 nodes");
         nodes_ = static_cast<std::int32_t>(nodes);
         find_roots();
@@ -260,7 +231,7 @@ class FileOf final : public AnnoyFile {
     std::int32_t items() const override { return items_; }
     std::int32_t trees() const override { return static_cast<std::int32_t>(roots_.size()); }
     std::uint32_t dimension() const override { return dimension_; }
-    std::span<const std::byte> bytes() const override { return mapping_.bytes(); }
+    std::span<const std::byte> bytes() const override { return {mapping_.data(), mapping_.size()}; }
 
     void vector(std::int32_t item, float* to) const override {
         const Element* row = row_of(item);
@@ -322,7 +293,7 @@ class FileOf final : public AnnoyFile {
     };
 
     Node node(std::int32_t number) const {
-        return {mapping_.bytes().data() + static_cast<std::size_t>(number) * node_bytes_};
+        return {mapping_.data() + static_cast<std::size_t>(number) * node_bytes_};
     }
 
     /// Throws std::out_of_range unless 0 <= item < items().
@@ -498,7 +469,7 @@ class FileOf final : public AnnoyFile {
     std::size_t elements_;
     std::size_t node_bytes_;
     std::int64_t bucket_;  ///< the most items that a bucket holds
-    Mapping mapping_;
+    os::Mapping mapping_;
     std::int32_t nodes_ = 0;
     std::int32_t items_ = 0;
     std::vector<std::int32_t> roots_;

@@ -102,11 +102,12 @@ void File::sync() const {
     if (::fsync(descriptor_) != 0) fail(path_);
 }
 
-Mapping Mapping::of(const File& file, std::uint64_t offset, std::uint64_t bytes) {
+Mapping Mapping::of(const File& file, std::uint64_t offset, std::uint64_t bytes, bool prefault) {
     if (bytes == 0) return {};
     const std::uint64_t skipped = offset % page_bytes();
-    void* const pages = ::mmap(nullptr, bytes + skipped, PROT_READ, MAP_SHARED, file.descriptor(),
-                               static_cast<off_t>(offset - skipped));
+    void* const pages =
+        ::mmap(nullptr, bytes + skipped, PROT_READ, MAP_SHARED | (prefault ? MAP_POPULATE : 0),
+               file.descriptor(), static_cast<off_t>(offset - skipped));
     if (pages == MAP_FAILED) fail(file.path());
     return {{static_cast<std::byte*>(pages), bytes + skipped}, skipped, bytes};
 }

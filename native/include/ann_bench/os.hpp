@@ -44,8 +44,9 @@ class File {
 class Mapping {
   public:
     Mapping() = default;
-    /// `bytes` of a file from `offset` on, read-only, its pages shared with all who map it.
-    static Mapping of(const File& file, std::uint64_t offset, std::uint64_t bytes);
+    /// `bytes` of a file from `offset` on, read-only, its pages shared with all who map it;
+    /// with `prefault` they are read before it returns.
+    static Mapping of(const File& file, std::uint64_t offset, std::uint64_t bytes, bool prefault = false);
     /// `bytes` of zeros that begin on a huge page and ask for huge pages. `what` is told if there is no room.
     static Mapping in_memory(std::uint64_t bytes, const std::string& what);
     ~Mapping();
