@@ -91,8 +91,8 @@ class Forest:
         path
             Build straight into this file, and return it opened. For rows that do not fit in memory, such as
             those of a `numpy.memmap`: they are read once, in order, and go to the file; about
-            (2 + n_trees / 3) w bytes a row, with w as above, stay in memory until the end. The file is what `save`
-            writes.
+            (2 + n_trees / 3) w bytes a row, with w as above, stay in memory until the end. The file is what
+            `save` writes.
         target_recall
             In (0, 1]: choose, by `tune`, the `search_k` and `rerank` that queries use unless told otherwise.
         k
