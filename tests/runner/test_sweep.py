@@ -181,6 +181,10 @@ def test_a_run_that_is_not_alone_says_so(make_request: Make, tmp_path: Path) -> 
 # -- the whole program, from outside --------------------------------------------------------------------
 
 
+INDEXES = "abcdefghijklmnop"
+SETTINGS = 4 * len(INDEXES)
+
+
 @pytest.fixture
 def command(small_dataset: Dataset, tmp_path: Path) -> list[str]:
     """`run.py` on the small dataset, with more indexes than one wave holds."""
@@ -192,7 +196,7 @@ def command(small_dataset: Dataset, tmp_path: Path) -> list[str]:
     definitions = tmp_path / "definitions"
     shutil.copytree(DEFINITIONS, definitions)
     entries = (definitions / "algorithms.yaml").read_text()
-    grid = "in_build: [a, b, c, d, e, f, g, h], in_query: [none, a, b, c]"
+    grid = f"in_build: [{', '.join(INDEXES)}], in_query: [none, a, b, c]"
     (definitions / "algorithms.yaml").write_text(entries.replace("in_build: none, in_query: none", grid))
     return [
         sys.executable, str(ROOT / "run.py"), "--dataset", str(path), "--definitions", str(definitions),
@@ -248,7 +252,7 @@ def test_a_killed_runner_loses_nothing_that_it_reported(start: Start, tmp_path: 
     skipped: list[str] = []
     reported = 0
     for _ in range(20):
-        if reported == 32:  # everything is measured: begin again
+        if reported == SETTINGS:  # everything is measured: begin again
             shutil.rmtree(tmp_path / "results")
             reported = 0
         runner = start()
@@ -282,9 +286,9 @@ def test_ctrl_c_keeps_what_is_measured_and_leaves_nothing_behind(start: Start, t
     assert "Traceback" not in output
     assert _wait_until_gone(tmp_path) == []
     finished = _finished(output)
-    assert 0 < finished < 32
+    assert 0 < finished < SETTINGS
     second = start()
     output, _ = second.communicate(timeout=60)
     assert second.returncode == 0
-    assert f"to measure: {32 - finished} setting" in output
+    assert f"to measure: {SETTINGS - finished} setting" in output
     assert list((tmp_path / "cache" / "runs").iterdir()) == []
