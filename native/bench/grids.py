@@ -39,7 +39,7 @@ class Grid:
 
 GRIDS = {
     OURS: Grid(
-        build={"n_trees": [3, 2, 5]},
+        build={"n_trees": [3, 2, 5, 20]},
         query={"rerank": [30, 60, 120]},
         sweep="search_k",
         start=20,

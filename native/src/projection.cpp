@@ -84,7 +84,7 @@ Basis random_basis(std::size_t count, std::size_t length, std::uint64_t key) {
 /// Orthonormal vectors that span about the space of the largest principal axes of the sample.
 Basis principal_basis(std::span<const float> sample, std::size_t depth, std::size_t width, std::uint64_t key,
                       unsigned threads) {
-    constexpr int rounds = 3;
+    constexpr int rounds = 2;
     const Kernels& kernel = kernels();
     const std::size_t count = sample.size() / depth;
     Basis basis = random_basis(width, depth, key);
