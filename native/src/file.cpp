@@ -23,9 +23,9 @@ void check(const Facts& facts) {
     require(facts.boughs == facts.nodes + facts.trees && facts.boughs < bough_bit, "boughs");
     require(facts.leaves < bough_bit, "leaves");
     const bool bits = facts.distance == Distance::hamming;
-    const std::uint32_t depth = facts.dimension + (facts.distance == Distance::dot ? 1 : 0);
-    require(facts.depth == (bits ? 0 : depth), "depth");
-    require(facts.width == (bits ? round_up(facts.dimension, code_step) : code_width(depth)), "width");
+    require(facts.depth == (bits ? 0 : facts.dimension), "depth");
+    require(facts.width == (bits ? round_up(facts.dimension, code_step) : code_width(facts.dimension)),
+            "width");
 }
 
 /// Calls part(type, pointer, element bytes, elements) for each part, in the order in which they are written.

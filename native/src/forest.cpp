@@ -68,7 +68,7 @@ class Builder {
         if (options.distance == Distance::hamming) {
             facts.width = static_cast<std::uint32_t>(round_up(dimension, code_step));
         } else {
-            facts.depth = dimension + (options.distance == Distance::dot ? 1 : 0);
+            facts.depth = dimension;
             facts.width = code_width(facts.depth);
         }
     }
@@ -169,7 +169,8 @@ class Builder {
             place(facts.present > 0 ? present(which) : which, sample.data() + i * facts.depth);
         }
         Projection& projection = owned_->projection;
-        projection = fit_projection(sample, facts.depth, derive_key(mix(options_.seed), 1), options_.threads);
+        projection = fit_projection(sample, facts.depth, facts.longest, derive_key(mix(options_.seed), 1),
+                                    options_.threads);
         facts.projection_scale = projection.scale;
         facts.steps_per_unit = projection.steps_per_unit;
         view_.mean = projection.mean.data();
@@ -201,11 +202,14 @@ class Builder {
             for (std::size_t i = first; i < last; ++i) {
                 std::uint8_t* const code = codes.data() + i * facts.width;
                 place(i, placed.data());
-                const std::int32_t squared = project(view_, placed.data(), scratch, code);
-                outside[i] = squared;
+                std::int32_t squared = project(view_, placed.data(), scratch, code);
+                std::int32_t squared_code = 0;
                 for (std::size_t j = 0; j < facts.width; ++j) {
-                    outside[i] -= (code[j] - code_middle) * (code[j] - code_middle);
+                    squared_code += (code[j] - code_middle) * (code[j] - code_middle);
                 }
+                // For the order of inner products, all rows are taken to be equally long.
+                if (facts.distance == Distance::dot) squared = equal_square(facts.width);
+                outside[i] = squared - squared_code;
                 terms[i] =
                     squared + pack(code, owned_->codes.as<std::uint8_t>().data() + i * facts.code_bytes());
             }

@@ -157,10 +157,6 @@ void Space::place_row(const float* row, float inverse_norm, float* to) const {
         return;
     }
     std::memcpy(to, row, dimension_ * sizeof(float));
-    if (distance_ == Distance::dot) {
-        const double rest = static_cast<double>(longest_) * longest_ - squared_norm(row, dimension_);
-        to[dimension_] = static_cast<float>(std::sqrt(std::max(rest, 0.0)));
-    }
 }
 
 void Space::place_query(const float* query, float* to) const {
@@ -168,24 +164,26 @@ void Space::place_query(const float* query, float* to) const {
     if (distance_ != Distance::angular && distance_ != Distance::dot) return;
     const float factor = inverse_norm(query, dimension_) * (distance_ == Distance::dot ? longest_ : 1.0f);
     for (std::uint32_t i = 0; i < dimension_; ++i) to[i] = query[i] * factor;
-    if (distance_ == Distance::dot) to[dimension_] = 0;
 }
 
-Projection fit_projection(std::span<float> sample, std::uint32_t depth, std::uint64_t key, unsigned threads) {
+Projection fit_projection(std::span<float> sample, std::uint32_t depth, float longest, std::uint64_t key,
+                          unsigned threads) {
     const Kernels& kernel = kernels();
     const std::uint32_t width = code_width(depth);
     const std::size_t count = sample.size() / depth;
     Projection found;
-    std::vector<double> sums(depth);
-    for (std::size_t row = 0; row < count; ++row) {
-        for (std::uint32_t d = 0; d < depth; ++d) sums[d] += sample[row * depth + d];
-    }
     found.mean.resize(depth);
-    for (std::uint32_t d = 0; d < depth; ++d) {
-        found.mean[d] = static_cast<float>(sums[d] / static_cast<double>(count));
-    }
-    for (std::size_t row = 0; row < count; ++row) {
-        for (std::uint32_t d = 0; d < depth; ++d) sample[row * depth + d] -= found.mean[d];
+    if (longest == 0) {
+        std::vector<double> sums(depth);
+        for (std::size_t row = 0; row < count; ++row) {
+            for (std::uint32_t d = 0; d < depth; ++d) sums[d] += sample[row * depth + d];
+        }
+        for (std::uint32_t d = 0; d < depth; ++d) {
+            found.mean[d] = static_cast<float>(sums[d] / static_cast<double>(count));
+        }
+        for (std::size_t row = 0; row < count; ++row) {
+            for (std::uint32_t d = 0; d < depth; ++d) sample[row * depth + d] -= found.mean[d];
+        }
     }
     const int exponent = bring_to_one(sample);
     const Basis columns = columns_for(sample, depth, width, key, threads);
@@ -198,7 +196,9 @@ Projection fit_projection(std::span<float> sample, std::uint32_t depth, std::uin
         }
     }
     variance /= static_cast<double>(count) * width;
-    const double step = std::ldexp(code_range * std::sqrt(variance) / code_middle, exponent);
+    const double deviation =
+        longest > 0 ? longest / std::sqrt(width) : std::ldexp(std::sqrt(variance), exponent);
+    const double step = code_range * deviation / code_middle;
     const auto steps = static_cast<float>(1 / step);
     found.steps_per_unit = step > 0 && std::isfinite(steps) ? steps : 1.0f;
 

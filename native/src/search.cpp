@@ -270,10 +270,11 @@ void Search::take_bough(Link link) {
     kernel_.bough_dots(reinterpret_cast<const std::uint8_t*>(bough(link) + sizeof head),
                        scratch_.signed_code.as<std::int8_t>().data(), facts_.width, dots);
     for (std::uint32_t i = 0; i < head.leaves; ++i) {
-        // Unsigned, so that what a damaged file holds may wrap around. In a sound one it is no less than 0.
-        const std::uint32_t distance = query_term_ + static_cast<std::uint32_t>(head.squares[i]) -
-                                       16u * static_cast<std::uint32_t>(dots[i]);
-        scratch_.leaves.push_back({distance, head.first_leaf + i});
+        // Unsigned, so that what a damaged file holds may wrap around.
+        const std::uint32_t sum = query_term_ + static_cast<std::uint32_t>(head.squares[i]) -
+                                  16u * static_cast<std::uint32_t>(dots[i]);
+        const std::int32_t distance = std::max(static_cast<std::int32_t>(sum), 0);
+        scratch_.leaves.push_back({static_cast<std::uint32_t>(distance), head.first_leaf + i});
     }
     explored_ += head.entries;
 }

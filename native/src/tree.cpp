@@ -66,7 +66,9 @@ class LeafWriter {
             byte = static_cast<std::uint8_t>(byte | shorten(centre_[j]) << (j % 8 < 4 ? 0 : 4));
             squared += (centre_[j] - code_middle) * (centre_[j] - code_middle);
         }
-        put(bough + offsetof(Bough, squares) + slot * sizeof squared, squared);
+        const std::int32_t given = input_.facts.distance == Distance::dot ? equal_square(width_) : squared;
+        put(bough + offsetof(Bough, squares) + slot * sizeof given, given);
+        excess_ = given - squared;
         for (std::size_t entry = 0; entry < leaf_size; ++entry) {
             if (entry >= positions.size()) {
                 put(leaf + block_terms + 2 * entry, to_bfloat16(std::numeric_limits<float>::infinity()));
@@ -79,7 +81,7 @@ class LeafWriter {
                 put(leaf + block_factors + 2 * entry, to_bfloat16(-1.0f));
                 write_bits(input_.rows + std::size_t{id} * (width_ / 8), leaf, entry);
             } else {
-                write_sketch(rows.codes + position * width_, rows.outside[position], leaf, entry);
+                write_sketch(rows.codes + position * width_, rows.outside[position] - excess_, leaf, entry);
             }
         }
     }
@@ -116,6 +118,7 @@ class LeafWriter {
     const TreeInput& input_;
     const Kernels& kernel_ = kernels();
     std::size_t width_;
+    std::int32_t excess_ = 0;  ///< what the centre's distances are too large by
     std::vector<std::uint8_t> bits_, centre_;
     std::vector<std::int32_t> sums_;
 };

@@ -19,10 +19,11 @@ struct Fitted {
     Projection projection;
     IndexView view{};
 
-    Fitted(const std::vector<float>& rows, std::uint32_t depth_, std::uint64_t key = 5, unsigned threads = 1)
+    Fitted(const std::vector<float>& rows, std::uint32_t depth_, std::uint64_t key = 5, unsigned threads = 1,
+           float longest = 0)
         : depth(depth_) {
         auto sample = rows;
-        projection = fit_projection(sample, depth, key, threads);
+        projection = fit_projection(sample, depth, longest, key, threads);
         view.facts.distance = Distance::euclidean;
         view.facts.dimension = view.facts.depth = depth;
         view.facts.width = width;
@@ -296,7 +297,6 @@ TEST_CASE("angular rows and queries are placed at unit length, unless they are z
             auto row = random_floats(dimension, dimension);
             for (float& value : row) value = (value + 2) * size;
             const Space space(Distance::angular, dimension, 0);
-            REQUIRE(space.depth() == dimension);
             std::vector<float> placed(dimension), query(dimension);
             space.place_row(row.data(), inverse_norm(row.data(), dimension), placed.data());
             space.place_query(row.data(), query.data());
@@ -311,29 +311,39 @@ TEST_CASE("angular rows and queries are placed at unit length, unless they are z
     }
 }
 
-TEST_CASE("dot rows and queries are placed equally long, so that near ones have large inner products") {
+TEST_CASE("for dot, rows stand where they are, and queries as far out as the longest row") {
     constexpr std::uint32_t dimension = 10;
-    const auto rows = uneven_rows(50, dimension, 1), query = random_floats(dimension, 2);
+    const auto row = random_floats(dimension, 1), query = random_floats(dimension, 2);
+    const Space space(Distance::dot, dimension, 7.5f);
+    std::vector<float> placed(dimension);
+    space.place_row(row.data(), 1, placed.data());
+    CHECK(placed == row);
+    space.place_query(query.data(), placed.data());
+    CHECK(squared_norm(placed.data(), dimension) == doctest::Approx(7.5 * 7.5));
+    for (std::uint32_t d = 1; d < dimension; ++d) {
+        CHECK(placed[d] * query[0] == doctest::Approx(placed[0] * query[d]));
+    }
+}
+
+TEST_CASE("codes for dot keep inner products, of rows whose mean is far from zero too") {
+    constexpr std::uint32_t dimension = 40;
+    constexpr std::size_t count = 200;
+    auto rows = uneven_rows(count, dimension, 1);
+    for (float& value : rows) value += 2.0f;
     double longest = 0;
-    for (std::size_t i = 0; i < 50; ++i) {
+    for (std::size_t i = 0; i < count; ++i) {
         longest = std::max(longest, std::sqrt(squared_norm(&rows[i * dimension], dimension)));
     }
-    const Space space(Distance::dot, dimension, static_cast<float>(longest));
-    REQUIRE(space.depth() == dimension + 1);
-    std::vector<float> placed_query(dimension + 1), placed(dimension + 1);
-    space.place_query(query.data(), placed_query.data());
-    CHECK(placed_query[dimension] == 0);
-    CHECK(squared_norm(placed_query.data(), dimension + 1) == doctest::Approx(longest * longest));
-    std::vector<std::pair<double, double>> both;
-    for (std::size_t i = 0; i < 50; ++i) {
-        space.place_row(&rows[i * dimension], 1, placed.data());
-        CHECK(squared_norm(placed.data(), dimension + 1) == doctest::Approx(longest * longest));
-        double dot = 0;
-        for (std::uint32_t d = 0; d < dimension; ++d) dot += double{query[d]} * rows[i * dimension + d];
-        both.emplace_back(-dot, squared_distance(placed.data(), placed_query.data(), dimension + 1));
+    const Fitted fitted(rows, dimension, 5, 1, static_cast<float>(longest));
+    const auto code_of = [&](std::size_t i) { return fitted.code(&rows[i * dimension]); };
+    const double unit = fitted.projection.steps_per_unit;
+    for (std::size_t i = 1; i < count; ++i) {
+        const auto a = code_of(0), b = code_of(i);
+        double exact = 0, coded = 0;
+        for (std::uint32_t d = 0; d < dimension; ++d) exact += double{rows[d]} * rows[i * dimension + d];
+        for (std::size_t w = 0; w < a.size(); ++w) coded += (a[w] - code_middle) * (b[w] - code_middle);
+        CHECK(coded / (unit * unit) == doctest::Approx(exact).epsilon(0.05));
     }
-    std::sort(both.begin(), both.end());
-    for (std::size_t i = 1; i < 50; ++i) CHECK(both[i - 1].second <= both[i].second + 1e-5);
 }
 
 TEST_CASE("euclidean and manhattan rows stand where they are") {

@@ -31,6 +31,12 @@ inline std::int32_t round_small(float value) {
     return std::bit_cast<std::int32_t>(value + 12582912.0f) - 0x4b400000;
 }
 
+/// What stands for the squared length of rows and centres where only inner products count: about that of the
+/// longest row, whose code has a variance of (64 / 2.7)^2.
+constexpr std::int32_t equal_square(std::size_t width) {
+    return static_cast<std::int32_t>(562 * width);
+}
+
 /// A 4-bit code stands for the middle of 8 unsigned ones.
 constexpr std::int32_t shorten(std::int32_t code) {
     return code >> 3;
@@ -59,7 +65,7 @@ struct Bough {
     std::uint32_t leaves;
     std::uint32_t entries;
     std::uint32_t reserved[13];
-    std::int32_t squares[bough_leaves];  ///< |centre|^2
+    std::int32_t squares[bough_leaves];  ///< |centre|^2; for dot equal_square(width)
 };
 static_assert(sizeof(Bough) == 2 * cache_line);
 

@@ -22,17 +22,14 @@ float inverse_norm(const float* vector, std::uint32_t dimension);
 
 /// What codes are made of: vectors in the space where the trees measure L2 distances.
 ///
-/// euclidean and manhattan rows stand there as they are, angular ones with unit length. Dot rows get one
-/// coordinate more, which makes them equally long, and queries get 0 there and the same length: the largest
-/// inner product is the smallest distance then (Bachrach et al. 2014).
+/// Rows stand there as they are, but for angular with unit length. Queries do too, but for dot as long as the
+/// longest row: they then stand where the rows that they are nearest to would have to grow to.
 class Space {
   public:
     Space(Distance distance, std::uint32_t dimension, float longest)
         : distance_(distance), dimension_(dimension), longest_(longest) {}
 
-    std::uint32_t depth() const { return dimension_ + (distance_ == Distance::dot ? 1 : 0); }
-
-    /// Writes depth() floats. `inverse_norm` is that of the row (angular only).
+    /// Both write `dimension` floats. `inverse_norm` is that of the row (angular only).
     void place_row(const float* row, float inverse_norm, float* to) const;
     void place_query(const float* query, float* to) const;
 
@@ -56,8 +53,10 @@ struct Projection {
 ///
 /// Up to max_width dimensions it is a random rotation into code_width(depth) dimensions, which spreads the
 /// variance evenly; beyond, it is the principal axes by subspace iteration (Halko, Martinsson & Tropp 2011),
-/// rotated.
-Projection fit_projection(std::span<float> sample, std::uint32_t depth, std::uint64_t key, unsigned threads);
+/// rotated. For inner products `longest` is the length of the longest row, and 0 otherwise: codes then are
+/// not centred, which would change the order, and reach as far as that row needs.
+Projection fit_projection(std::span<float> sample, std::uint32_t depth, float longest, std::uint64_t key,
+                          unsigned threads);
 
 /// Room for one projection at a time.
 struct ProjectionScratch {
