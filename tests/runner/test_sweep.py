@@ -181,7 +181,7 @@ def test_a_run_that_is_not_alone_says_so(make_request: Make, tmp_path: Path) -> 
 # -- the whole program, from outside --------------------------------------------------------------------
 
 
-INDEXES = "abcdefghijklmnop"
+INDEXES = "abcdefgh"
 SETTINGS = 4 * len(INDEXES)
 
 
@@ -216,6 +216,8 @@ def start(command: list[str], tmp_path: Path) -> Iterator[Start]:
         "COLUMNS": "200",
         "PYTHONUNBUFFERED": "1",
     }
+    # Shells start background jobs with interrupts ignored, and children inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with contextlib.ExitStack() as stack:
 
         def run() -> "subprocess.Popen[str]":
