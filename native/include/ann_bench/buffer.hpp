@@ -6,6 +6,8 @@
 #include <memory>
 #include <span>
 
+#include "ann_bench/os.hpp"
+
 namespace ann_bench {
 
 inline constexpr std::size_t cache_line = 64;
@@ -20,8 +22,8 @@ class Buffer {
     Buffer() = default;
     explicit Buffer(std::size_t bytes);
 
-    std::byte* data() { return bytes_.get(); }
-    const std::byte* data() const { return bytes_.get(); }
+    std::byte* data() { return data_; }
+    const std::byte* data() const { return data_; }
     std::size_t size() const { return size_; }
 
     template <class T>
@@ -37,7 +39,9 @@ class Buffer {
     struct Free {
         void operator()(std::byte* p) const { std::free(p); }
     };
-    std::unique_ptr<std::byte[], Free> bytes_;
+    std::unique_ptr<std::byte[], Free> bytes_;  ///< a small block
+    os::Mapping pages_;                         ///< or a large one
+    std::byte* data_ = nullptr;
     std::size_t size_ = 0;
 };
 
