@@ -32,19 +32,6 @@ std::size_t count_below(const std::int32_t* values, std::size_t count, std::int3
     return below;
 }
 
-void split(std::uint32_t* positions, const std::int32_t* values, std::size_t count, std::int32_t limit,
-           std::uint32_t* rest) {
-    std::uint32_t* front = positions;
-    for (std::size_t i = 0; i < count; ++i) {
-        const std::uint32_t position = positions[i];
-        const bool below = values[i] < limit;
-        *front = position;  // overwritten unless it counts
-        *rest = position;
-        front += below;
-        rest += !below;
-    }
-}
-
 void project(const std::uint8_t* values, std::size_t depth, const std::int8_t* matrix, std::size_t width,
              std::int32_t* out) {
     std::memset(out, 0, width * sizeof *out);
@@ -180,13 +167,26 @@ void add_scaled_f32(float* out, const float* b, float a, std::size_t count) {
 
 }  // namespace
 
+void detail::split_portable(std::uint32_t* positions, const std::int32_t* values, std::size_t count,
+                            std::int32_t limit, std::uint32_t* rest) {
+    std::uint32_t* front = positions;
+    for (std::size_t i = 0; i < count; ++i) {
+        const std::uint32_t position = positions[i];
+        const bool below = values[i] < limit;
+        *front = position;  // overwritten unless it counts
+        *rest = position;
+        front += below;
+        rest += !below;
+    }
+}
+
 const Kernels detail::portable_kernels = {
     Isa::portable,
     dot,
     dots,
     add_rows,
     count_below,
-    split,
+    detail::split_portable,
     project,
     bough_dots,
     residual,

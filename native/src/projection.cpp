@@ -12,8 +12,6 @@
 namespace ann_bench {
 namespace {
 
-/// Codes reach so many standard deviations before they are cut off.
-constexpr double code_range = 2.7;
 constexpr int code_limit = 63;
 
 /// Vectors of equal length, one after another.

@@ -1,21 +1,16 @@
 #include "ann_bench/tree.hpp"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <cstring>
-#include <limits>
 #include <numeric>
 #include <stdexcept>
 
+#include "leaf_writer.hpp"
+#include "plane_fitter.hpp"
+
 namespace ann_bench {
 namespace {
-
-constexpr std::int32_t normal_limit = 127;
-
-/// Rows that a plane is fitted to.
-constexpr std::uint32_t sample_size = 200;
-constexpr int fit_rounds = 3;
 
 /// Planes that are tried for a node.
 constexpr std::uint64_t attempts = 3;
@@ -26,191 +21,6 @@ constexpr double least_share = 0.05;
 
 /// Nodes of so many rows fit in the second-level cache, and are worked on in a copy there.
 constexpr std::size_t local_rows = 4096;
-
-/// Rounds to the nearest number whose lower 16 bits are zero.
-std::uint16_t to_bfloat16(float value) {
-    const auto bits = std::bit_cast<std::uint32_t>(value);
-    return static_cast<std::uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
-}
-
-template <class T>
-void put(std::byte* to, T value) {
-    std::memcpy(to, &value, sizeof value);
-}
-
-/// Rows by their position in a copy of what a tree is built over.
-struct Rows {
-    const std::uint8_t* codes;
-    const std::uint32_t* ids;
-    const std::int32_t* outside;
-};
-
-/// Writes leaves: what a search needs to estimate the distances of their rows.
-///
-/// The sketch of a row is a bit for each dimension: the sign of its difference from the leaf's centre. With
-/// r that difference and b the signs, <r, q - centre> is estimated as |r|^2 / |r|_1 <b, q - centre>, as in
-/// RaBitQ (Gao & Long 2024).
-class LeafWriter {
-  public:
-    LeafWriter(const TreeInput& input)
-        : input_(input), width_(input.facts.width), bits_(width_ / 8), centre_(width_), sums_(width_) {}
-
-    /// Writes the rows `positions` of some rows, leaf_size at most. `slot` is the leaf's place in its bough.
-    void write(const Rows& rows, std::span<const std::uint32_t> positions, std::byte* leaf, std::byte* bough,
-               std::size_t slot) {
-        find_centre(rows.codes, positions);
-        auto* const centres = reinterpret_cast<std::uint8_t*>(bough + sizeof(Bough)) + 4 * slot;
-        std::int32_t squared = 0;
-        for (std::size_t j = 0; j < width_; ++j) {
-            std::uint8_t& byte = centres[j / 8 * 4 * bough_leaves + j % 4];
-            byte = static_cast<std::uint8_t>(byte | shorten(centre_[j]) << (j % 8 < 4 ? 0 : 4));
-            squared += (centre_[j] - code_middle) * (centre_[j] - code_middle);
-        }
-        const std::int32_t given = input_.facts.distance == Distance::dot ? equal_square(width_) : squared;
-        put(bough + offsetof(Bough, squares) + slot * sizeof given, given);
-        excess_ = given - squared;
-        for (std::size_t entry = 0; entry < leaf_size; ++entry) {
-            if (entry >= positions.size()) {
-                put(leaf + block_terms + 2 * entry, to_bfloat16(std::numeric_limits<float>::infinity()));
-                continue;
-            }
-            const std::uint32_t position = positions[entry];
-            const std::uint32_t id = rows.ids[position];
-            put(leaf + 4 * entry, id);
-            if (input_.facts.distance == Distance::hamming) {
-                put(leaf + block_factors + 2 * entry, to_bfloat16(-1.0f));
-                write_bits(input_.rows + std::size_t{id} * (width_ / 8), leaf, entry);
-            } else {
-                write_sketch(rows.codes + position * width_, rows.outside[position] - excess_, leaf, entry);
-            }
-        }
-    }
-
-  private:
-    /// The mean of the rows, in 4 bits.
-    void find_centre(const std::uint8_t* codes, std::span<const std::uint32_t> positions) {
-        const auto count = static_cast<std::int32_t>(positions.size());
-        std::fill(sums_.begin(), sums_.end(), 0);
-        kernel_.add_rows(codes, positions.data(), positions.size(), width_, sums_.data());
-        for (std::size_t j = 0; j < width_; ++j) {
-            const std::int32_t mean = (sums_[j] + count / 2) / count;
-            centre_[j] = static_cast<std::uint8_t>(lengthen(shorten(mean)));
-        }
-    }
-
-    void write_sketch(const std::uint8_t* code, std::int32_t outside, std::byte* leaf, std::size_t entry) {
-        const Residual r = kernel_.residual(code, centre_.data(), width_, bits_.data());
-        const float ratio = r.l1 > 0 ? static_cast<float>(r.squared_l2) / static_cast<float>(r.l1) : 0.0f;
-        const float term = static_cast<float>(r.squared_l2) +
-                           (2.0f * ratio * static_cast<float>(r.centre_signs) + static_cast<float>(outside));
-        put(leaf + block_terms + 2 * entry, to_bfloat16(term));
-        put(leaf + block_factors + 2 * entry, to_bfloat16(8.0f * ratio));
-        write_bits(reinterpret_cast<const std::byte*>(bits_.data()), leaf, entry);
-    }
-
-    /// Bits of hamming rows are distances already: their tables count differing bits, their factor is -1, and
-    /// there is nothing to add.
-    void write_bits(const std::byte* bits, std::byte* leaf, std::size_t entry) const {
-        std::byte* const to = leaf + block_bits + block_lane(entry);
-        for (std::size_t b = 0; b < width_ / 8; ++b) to[b * block_entries] = bits[b];
-    }
-
-    const TreeInput& input_;
-    const Kernels& kernel_ = kernels();
-    std::size_t width_;
-    std::int32_t excess_ = 0;  ///< what the centre's distances are too large by
-    std::vector<std::uint8_t> bits_, centre_;
-    std::vector<std::int32_t> sums_;
-};
-
-/// Finds planes between two means.
-class PlaneFitter {
-  public:
-    explicit PlaneFitter(std::size_t width)
-        : width_(width), total_(width), right_sums_(width), right_(width), left_(width), weights_(width) {}
-
-    /// Fits a plane to a sample of the rows at `positions` (two at least): the rows whose dot product with
-    /// `normal` is at least `threshold` lie on the right. Returns false if it finds no two different means.
-    bool fit(const std::uint8_t* codes, std::span<const std::uint32_t> positions, Random& random,
-             std::int8_t* normal) {
-        const auto count = static_cast<std::uint32_t>(positions.size());
-        sample_.resize(std::min(sample_size, count));
-        if (count <= sample_size) {
-            std::copy(positions.begin(), positions.end(), sample_.begin());
-        } else {
-            for (auto& position : sample_) position = positions[random.below(count)];
-        }
-        std::fill(total_.begin(), total_.end(), 0);
-        kernel_.add_rows(codes, sample_.data(), sample_.size(), width_, total_.data());
-
-        const auto picked = static_cast<std::uint32_t>(sample_.size());
-        const std::uint32_t i = random.below(picked);
-        std::uint32_t j = random.below(picked - 1);
-        j += j >= i;
-        for (std::size_t d = 0; d < width_; ++d) {
-            right_[d] = codes[std::size_t{sample_[i]} * width_ + d];
-            left_[d] = codes[std::size_t{sample_[j]} * width_ + d];
-        }
-        if (!take_plane(normal)) return false;
-        dots_.resize(picked);
-        for (int round = 0; round < fit_rounds; ++round) {
-            if (!improve(codes, normal)) return round > 0;
-        }
-        return true;
-    }
-
-    std::int32_t threshold() const { return threshold_; }
-
-  private:
-    /// One of Lloyd's rounds.
-    bool improve(const std::uint8_t* codes, std::int8_t* normal) {
-        kernel_.dots(codes, sample_.data(), sample_.size(), normal, width_, dots_.data());
-        rights_.resize(sample_.size());
-        std::uint32_t* end = rights_.data();
-        for (std::size_t n = 0; n < sample_.size(); ++n) {
-            *end = sample_[n];  // overwritten unless it counts
-            end += dots_[n] >= threshold_;
-        }
-        rights_.resize(static_cast<std::size_t>(end - rights_.data()));
-        if (rights_.empty() || rights_.size() == sample_.size()) return false;
-        std::fill(right_sums_.begin(), right_sums_.end(), 0);
-        kernel_.add_rows(codes, rights_.data(), rights_.size(), width_, right_sums_.data());
-        const float right_share = 1.0f / static_cast<float>(rights_.size());
-        const float left_share = 1.0f / static_cast<float>(sample_.size() - rights_.size());
-        for (std::size_t d = 0; d < width_; ++d) {
-            right_[d] = static_cast<float>(right_sums_[d]) * right_share;
-            left_[d] = static_cast<float>(total_[d] - right_sums_[d]) * left_share;
-        }
-        return take_plane(normal);
-    }
-
-    /// Takes the plane midway between the means. Changes nothing and returns false if they are the same.
-    bool take_plane(std::int8_t* normal) {
-        std::int32_t largest_bits = 0;  // magnitudes compare as integers do
-        for (std::size_t d = 0; d < width_; ++d) {
-            weights_[d] = right_[d] - left_[d];
-            largest_bits = std::max(largest_bits, std::bit_cast<std::int32_t>(weights_[d]) & 0x7fff'ffff);
-        }
-        if (largest_bits == 0) return false;
-        const float factor = normal_limit / std::bit_cast<float>(largest_bits);
-        for (std::size_t d = 0; d < width_; ++d) {
-            const std::int32_t weight = round_small(weights_[d] * factor);
-            normal[d] = static_cast<std::int8_t>(weight);
-            weights_[d] = static_cast<float>(weight);
-        }
-        const double right = kernel_.dot_f32(weights_.data(), right_.data(), width_);
-        const double left = kernel_.dot_f32(weights_.data(), left_.data(), width_);
-        threshold_ = static_cast<std::int32_t>(std::ceil(0.5 * (right + left)));
-        return true;
-    }
-
-    const Kernels& kernel_ = kernels();
-    std::size_t width_;
-    std::int32_t threshold_ = 0;
-    std::vector<std::uint32_t> sample_, rights_;
-    std::vector<std::int32_t> total_, right_sums_, dots_;
-    std::vector<float> right_, left_, weights_;  ///< the means, and what lies between them
-};
 
 class TreeBuilder {
   public:

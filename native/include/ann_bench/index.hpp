@@ -31,10 +31,14 @@ inline std::int32_t round_small(float value) {
     return std::bit_cast<std::int32_t>(value + 12582912.0f) - 0x4b400000;
 }
 
+/// Codes reach so many standard deviations before they are cut off.
+inline constexpr double code_range = 2.7;
+
 /// What stands for the squared length of rows and centres where only inner products count: about that of the
-/// longest row, whose code has a variance of (64 / 2.7)^2.
+/// longest row's code.
 constexpr std::int32_t equal_square(std::size_t width) {
-    return static_cast<std::int32_t>(562 * width);
+    constexpr double variance = code_middle / code_range * (code_middle / code_range);
+    return static_cast<std::int32_t>(variance * static_cast<double>(width));
 }
 
 /// A 4-bit code stands for the middle of 8 unsigned ones.
@@ -74,20 +78,20 @@ struct Facts {
     Distance distance;
     std::uint32_t dimension;
     std::uint32_t trees;
-    std::uint32_t width;  ///< dimensions of codes
-    std::uint32_t depth;  ///< dimensions that the projection takes; 0 for hamming, which has none
+    std::uint32_t width;     ///< dimensions of codes
+    std::uint32_t depth;     ///< dimensions that the projection takes; 0 for hamming, which has none
+    std::uint32_t rerank;    ///< what searches do unless told otherwise; 0: a rule
+    std::uint64_t search_k;  ///< the same
     std::uint64_t seed;
     std::uint64_t rows;
     std::uint64_t present;  ///< rows that the trees hold
     std::uint64_t nodes;
     std::uint64_t boughs;
     std::uint64_t leaves;
-    std::uint32_t reserved;
     float projection_scale;  ///< what a sum of the projection stands for, in steps
     float steps_per_unit;    ///< steps of a code in a distance of 1
     float longest;           ///< for dot: the length of the longest row; queries are brought to it
-    std::uint32_t rerank;    ///< what searches do unless told otherwise; 0: a rule
-    std::uint64_t search_k;  ///< the same
+    std::uint32_t reserved;
 
     std::size_t row_bytes() const {
         return distance == Distance::hamming ? (dimension + 63) / 64 * 8 : round_up(dimension, 4) * 4;
@@ -95,9 +99,8 @@ struct Facts {
     std::size_t code_bytes() const { return distance == Distance::hamming ? 0 : width / 2; }
     std::size_t bough_bytes() const { return sizeof(Bough) + bough_leaves * width / 2; }
     std::size_t leaf_bytes() const { return block_bytes(width); }
-    std::size_t matrix_bytes() const { return round_up(depth, 4) * width; }
 };
-static_assert(sizeof(Facts) == 104);
+static_assert(sizeof(Facts) == 96, "no gaps: what stands in them would stand in the file");
 
 /// The parts of an index. Does not own them.
 struct IndexView {

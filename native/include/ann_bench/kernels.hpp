@@ -124,6 +124,10 @@ std::span<const Kernels* const> available_kernels();
 const char* name_of(Isa isa);
 
 namespace detail {
+/// Kernels::split in plain C++, which AVX2 has nothing for.
+void split_portable(std::uint32_t* positions, const std::int32_t* values, std::size_t count,
+                    std::int32_t limit, std::uint32_t* rest);
+
 extern const Kernels portable_kernels;
 #if defined(__x86_64__)
 extern const Kernels avx2_kernels;

@@ -153,7 +153,7 @@ struct Effort {
 ///
 /// Everything read from the index is checked where it is used: a damaged file gives wrong answers or
 /// DamagedIndex, but no access outside of it, and no search without end (links lead to higher numbers, and a
-/// search that takes more steps than there are nodes and leaves is stopped).
+/// search that takes more steps than there are nodes and boughs is stopped).
 class Search {
   public:
     Search(const IndexView& index, Scratch& scratch)
