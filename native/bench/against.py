@@ -20,7 +20,7 @@ from ann_bench.environments import describe as environment
 from ann_bench.errors import AnnBenchError
 from ann_bench.machine import machine_facts
 from ann_bench.runner.launch import WorkerFailure
-from grids import DATASETS, GRIDS, OURS, QUICK, QUICK_DATASET, SEED, Grid, K, add_set, recalls
+from grids import DATASETS, GRIDS, OURS, QUICK, QUICK_DATASET, SEED, Grid, add_set, recalls, resolved
 from indexes import Index, Workplace, default_cache
 from pairs import time_pairs
 from questions import Questions, ask
@@ -139,8 +139,7 @@ def build_all(args: argparse.Namespace, questions: Questions) -> None:
                 continue
             grid = _grid(args, name)
             for values, k in itertools.product(itertools.product(*grid.build.values()), args.k):
-                build = dict(zip(grid.build, (k if value == K else value for value in values), strict=True))
-                place.index(algorithms[name], build)
+                place.index(algorithms[name], resolved(grid.build, values, k))
 
 
 def _tell(text: str) -> None:

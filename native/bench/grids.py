@@ -5,13 +5,27 @@ A setting is an index (`build`) and how it is searched (`query`, and one paramet
 """
 
 import argparse
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 OURS = "engine-forest"
 SEED = 1
-K = "k"
-"""Stands for the number of neighbours where a parameter must be told it."""
+
+
+@dataclass(frozen=True)
+class TimesK:
+    """A value of a parameter that goes with the number of neighbours."""
+
+    factor: float
+
+
+def resolved(names: Iterable[str], values: Iterable[Any], k: int) -> dict[str, Any]:
+    """Return parameters by name, as they are for `k` neighbours."""
+    return {
+        name: round(value.factor * k) if isinstance(value, TimesK) else value
+        for name, value in zip(names, values, strict=True)
+    }
 
 
 @dataclass(frozen=True)
@@ -40,7 +54,7 @@ class Grid:
 GRIDS = {
     OURS: Grid(
         build={"n_trees": [3, 2, 5, 20]},
-        query={"rerank": [30, 60, 120]},
+        query={"rerank": [TimesK(factor) for factor in (3, 6, 12, 1.5)]},
         sweep="search_k",
         start=20,
     ),
@@ -48,7 +62,7 @@ GRIDS = {
     "annoy": Grid(build={"n_trees": [100, 200, 50, 400, 20]}, sweep="search_k", start=20),
     "hnswlib": Grid(build={"M": [16], "ef_construction": [200]}, sweep="ef"),
     "mrpt": Grid(
-        build={"k": [K]},
+        build={"k": [TimesK(1)]},
         sweep="target_recall",
         values=(0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.925, 0.95, 0.965, 0.98, 0.99, 0.995),
     ),
@@ -148,4 +162,4 @@ def _change(text: str) -> tuple[str, list[Any]]:
         raise argparse.ArgumentTypeError(
             f"got {text}; it is NAME=VALUE[,VALUE...], NAME one of {', '.join(known)}"
         )
-    return name, [type(known[name][0])(value) for value in values.split(",")]
+    return name, [int(value) for value in values.split(",")]

@@ -17,7 +17,7 @@ import numpy as np
 from ann_bench.config import Algorithm
 from ann_bench.frontier import interpolate, nines, pareto
 from ann_bench.runner.launch import Worker
-from grids import SMALLER_WITHIN, Grid, K
+from grids import SMALLER_WITHIN, Grid, resolved
 from indexes import LONG_S, Index, Workplace, describe
 
 _HOPELESS = 2.0  # an index whose setting takes this many times the best one's time is followed no further
@@ -64,14 +64,14 @@ def sweep(
     found = []
     best_us = math.inf
     for values in itertools.product(*grid.build.values()):
-        build = {name: k if value == K else value for name, value in zip(grid.build, values, strict=True)}
+        build = resolved(grid.build, values, k)
         index = place.index(algorithm, build)
         with _Known(place, index, k=k, batch=batch, fresh=fresh) as known:
             points = [
                 point
                 for fixed in itertools.product(*grid.query.values())
                 for point in _ladder(
-                    known, grid, dict(zip(grid.query, fixed, strict=True)), recalls, k, best_us * _HOPELESS
+                    known, grid, resolved(grid.query, fixed, k), recalls, k, best_us * _HOPELESS
                 )
             ]
         found.append((index, points))
