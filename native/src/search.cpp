@@ -38,47 +38,6 @@ void prefetch_bytes(const void* from, std::size_t bytes) {
 
 }  // namespace
 
-void BranchQueue::clear() {
-    std::fill_n(first_.begin(), highest_ + 1, none);
-    items_.clear();
-    lowest_ = highest_ = 0;
-}
-
-void BranchQueue::push(Branch branch) {
-    // A bucket for each step; a NaN goes to the end.
-    const std::size_t bucket =
-        branch.distance < buckets - 1 ? static_cast<std::size_t>(branch.distance) : buckets - 1;
-    items_.push_back({branch, first_[bucket]});
-    first_[bucket] = static_cast<std::uint32_t>(items_.size() - 1);
-    lowest_ = std::min(lowest_, bucket);
-    highest_ = std::max(highest_, bucket);
-}
-
-bool BranchQueue::pop(Branch& branch) {
-    while (first_[lowest_] == none) {
-        if (lowest_ == highest_) return false;
-        ++lowest_;
-    }
-    const Item& item = items_[first_[lowest_]];
-    branch = item.branch;
-    first_[lowest_] = item.next;
-    return true;
-}
-
-void Threshold::start(std::size_t wanted) {
-    wanted_ = wanted;
-    below_ = 0;
-    last_ = buckets - 1;
-    limit_ = std::numeric_limits<float>::infinity();
-}
-
-void Threshold::tighten() {
-    while (below_ - counts_[last_] >= wanted_ && last_ > 0) {
-        below_ -= counts_[last_--];
-        limit_ = std::bit_cast<float>((last_ + 1 + one) << 16);
-    }
-}
-
 Scratch::Scratch(const Facts& facts)
     : query(facts.dimension),
       placed(facts.depth),

@@ -1,84 +1,16 @@
 #pragma once
 // The search: one order over the branches of all trees, then ever better estimates of ever fewer distances.
 
-#include <algorithm>
-#include <bit>
 #include <cstdint>
 #include <memory>
 #include <mutex>
 #include <vector>
 
+#include "ann_bench/branch_queue.hpp"
 #include "ann_bench/projection.hpp"
+#include "ann_bench/threshold.hpp"
 
 namespace ann_bench {
-
-/// Branches by the number that tells how far they are, nearest first; with buckets in place of an order among
-/// those that are about equally far. Pushing and taking cost the same however many there are.
-class BranchQueue {
-  public:
-    struct Branch {
-        Link link;
-        float distance;
-    };
-
-    BranchQueue() : first_(buckets, none) {}
-
-    void clear();
-    void push(Branch branch);
-    /// Takes a nearest branch. Returns false if there is none.
-    bool pop(Branch& branch);
-
-  private:
-    static constexpr std::uint32_t none = ~std::uint32_t{0};
-    static constexpr std::size_t buckets = 2048;
-
-    struct Item {
-        Branch branch;
-        std::uint32_t next;
-    };
-
-    std::vector<std::uint32_t> first_;
-    std::vector<Item> items_;
-    std::size_t lowest_ = 0;
-    std::size_t highest_ = 0;  ///< used since the last `clear`
-};
-
-/// Counts values, and knows a bound that about `wanted` of them are below.
-class Threshold {
-  public:
-    Threshold() : counts_(buckets) {}
-
-    void start(std::size_t wanted);
-    /// Counts a value, or does not if `times` is 0.
-    void add(float value, std::uint32_t times) {
-        const std::uint32_t bucket = bucket_of(value);
-        counts_[bucket] += times;
-        below_ += bucket <= last_ ? times : 0;
-    }
-    /// Lowers the bound to where `wanted` values are below it still.
-    void tighten();
-    /// Forgets a value; all of them must be forgotten before the next start.
-    void forget(float value) { counts_[bucket_of(value)] = 0; }
-
-    /// Infinite until there are enough values; never rises.
-    float limit() const { return limit_; }
-
-  private:
-    static constexpr std::uint32_t buckets = 4096;
-    static constexpr std::uint32_t one = std::bit_cast<std::uint32_t>(1.0f) >> 16;
-
-    /// A value's exponent and 7 bits of its mantissa, from 1 on.
-    static std::uint32_t bucket_of(float value) {
-        const float positive = value > 1.0f ? value : 1.0f;
-        return std::min((std::bit_cast<std::uint32_t>(positive) >> 16) - one, buckets - 1);
-    }
-
-    std::vector<std::uint32_t> counts_;
-    std::size_t wanted_ = 0;
-    std::size_t below_ = 0;  ///< values in the buckets up to `last_`
-    std::uint32_t last_ = 0;
-    float limit_ = 0;
-};
 
 /// What one search needs and the next can use again. One thread at a time.
 struct Scratch {

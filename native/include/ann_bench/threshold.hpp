@@ -1,0 +1,64 @@
+#pragma once
+// Which estimates are small enough to go on with.
+
+#include <algorithm>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+namespace ann_bench {
+
+/// Counts values, and knows a bound that about `wanted` of them are below.
+class Threshold {
+  public:
+    Threshold() : counts_(buckets) {}
+
+    void start(std::size_t wanted);
+    /// Counts a value, or does not if `times` is 0.
+    void add(float value, std::uint32_t times) {
+        const std::uint32_t bucket = bucket_of(value);
+        counts_[bucket] += times;
+        below_ += bucket <= last_ ? times : 0;
+    }
+    /// Lowers the bound to where `wanted` values are below it still.
+    void tighten();
+    /// Forgets a value; all of them must be forgotten before the next start.
+    void forget(float value) { counts_[bucket_of(value)] = 0; }
+
+    /// Infinite until there are enough values; never rises.
+    float limit() const { return limit_; }
+
+  private:
+    static constexpr std::uint32_t buckets = 4096;
+    static constexpr std::uint32_t one = std::bit_cast<std::uint32_t>(1.0f) >> 16;
+
+    /// A value's exponent and 7 bits of its mantissa, from 1 on.
+    static std::uint32_t bucket_of(float value) {
+        const float positive = value > 1.0f ? value : 1.0f;
+        return std::min((std::bit_cast<std::uint32_t>(positive) >> 16) - one, buckets - 1);
+    }
+
+    std::vector<std::uint32_t> counts_;
+    std::size_t wanted_ = 0;
+    std::size_t below_ = 0;  ///< values in the buckets up to `last_`
+    std::uint32_t last_ = 0;
+    float limit_ = 0;
+};
+
+inline void Threshold::start(std::size_t wanted) {
+    wanted_ = wanted;
+    below_ = 0;
+    last_ = buckets - 1;
+    limit_ = std::numeric_limits<float>::infinity();
+}
+
+inline void Threshold::tighten() {
+    while (below_ - counts_[last_] >= wanted_ && last_ > 0) {
+        below_ -= counts_[last_--];
+        limit_ = std::bit_cast<float>((last_ + 1 + one) << 16);
+    }
+}
+
+}  // namespace ann_bench
