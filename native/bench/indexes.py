@@ -33,8 +33,8 @@ LONG_S = 6 * 3600.0
 
 _BUILDS = 5
 _SHORT_NS = 5e9
-"""Builds shorter than this are done so many times and count with their median: pages that the system has to find
-anew can double the time of a short one."""
+"""Builds shorter than this are done so many times and count with their median: pages that the system has
+to find anew can double the time of a short one."""
 _STALE_S = 3600.0
 
 
