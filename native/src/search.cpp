@@ -16,7 +16,7 @@ namespace {
 constexpr float infinity = std::numeric_limits<float>::infinity();
 
 /// Candidates that pass the sketches, for each that is ranked exactly.
-constexpr std::size_t sketched_per_reranked = 6;
+constexpr std::size_t sketched_per_reranked = 4;
 
 constexpr std::size_t prefetch_ahead = 8;
 constexpr std::size_t leaves_ahead = 3;
