@@ -1,6 +1,7 @@
 """From what was asked for to what is still to be measured."""
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,9 @@ from ann_bench.datasets import Dataset
 from ann_bench.environments import Environment
 from ann_bench.errors import InstallError
 from ann_bench.machine import cpu_model
+from ann_bench.paths import PACKAGE
+
+_SHARED = re.compile(rb"^from ann_bench\.worker\.(?!wrapper\b)(\w+) import", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -148,7 +152,7 @@ def _add_jobs(
         "build_s": request.timeout_s or grid.max_seconds_per_build,
         "setting_s": grid.max_seconds_per_setting,
     }
-    wrapper_sha256 = hashlib.sha256(algorithm.wrapper_path.read_bytes()).hexdigest()
+    wrapper_sha256 = _wrapper_sha256(algorithm.wrapper_path)
     digest = environments.library_digest(algorithm.environment, algorithm.library)
     for group in grid.builds:
         settings = []
@@ -188,6 +192,15 @@ def _add_jobs(
                     time_limits=limits,
                 )
             )
+
+
+def _wrapper_sha256(wrapper: Path) -> str:
+    """Return the hash of a wrapper's source and of the worker's modules that it shares with others."""
+    source = wrapper.read_bytes()
+    digest = hashlib.sha256(source)
+    for module in _SHARED.findall(source):
+        digest.update((PACKAGE / "worker" / f"{module.decode()}.py").read_bytes())
+    return digest.hexdigest()
 
 
 def _is_settled(record: dict[str, Any], limits: Mapping[str, float], *, retry_failed: bool) -> bool:

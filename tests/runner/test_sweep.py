@@ -79,6 +79,25 @@ def test_a_changed_wrapper_is_measured_anew(make_request: Make, sweep: Sweep, tm
     assert make_plan(replace(request, algorithms=[changed])).settings == 1
 
 
+def test_a_change_of_what_a_wrapper_shares_is_measured_anew(
+    make_request: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What a wrapper imports from the worker is part of the identity, but for the contract."""
+    request = make_request("steady")
+    wrapper = tmp_path / "misbehaving.py"
+    source = request.algorithms[0].wrapper_path.read_text()
+    wrapper.write_text(f"from ann_bench.worker.shared import it\n{source}")
+    changed = request.algorithms[0].model_copy(update={"wrapper_path": wrapper})
+    monkeypatch.setattr("ann_bench.runner.plan.PACKAGE", tmp_path)
+    (tmp_path / "worker").mkdir()
+    hashes = set()
+    for text in ("it = 1", "it = 2", "it = 2"):
+        (tmp_path / "worker" / "shared.py").write_text(text)
+        (job,) = make_plan(replace(request, algorithms=[changed])).jobs
+        hashes.add(job.wrapper_sha256)
+    assert len(hashes) == 2
+
+
 def test_what_failed_is_tried_again_only_when_asked(make_request: Make, sweep: Sweep) -> None:
     """A failure is an outcome like another until --retry-failed."""
     request = make_request(in_query=("raises", "none"))
