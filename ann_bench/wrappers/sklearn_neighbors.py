@@ -1,9 +1,9 @@
 """scikit-learn's `NearestNeighbors`: exact answers by brute force, kd-tree or ball tree."""
 
-import numpy as np
 from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits
 
+from ann_bench.worker.unit_vectors import UnitVectors
 from ann_bench.worker.wrapper import Wrapper
 
 
@@ -12,29 +12,21 @@ class _Neighbors(Wrapper):
 
     The trees have no cosine, and brute force has a slow one: rows are normalised and ranked by the euclidean
     distance, which orders them as the angle does. The length of the query changes no ranking, so that queries
-    are left as they are. A row of zeros is at a right angle to everything: where there are such rows, all
-    vectors get one more coordinate, which is 1 for them and 0 for the others.
+    are left as they are.
     """
 
     algorithm = ""
 
     def build(self, train, distance, threads, **parameters):
         self._limit_threads(threads)
-        self.padded = False
         metric = distance
         if distance == "angular":
-            train, metric = self._unit_rows(train), "euclidean"
+            self.unit = UnitVectors(train)
+            train, metric = self.unit.rows, "euclidean"
+            if self.unit.padded:
+                self.query, self.query_batch = self._query_padded, self._query_batch_padded
         self.index = NearestNeighbors(algorithm=self.algorithm, metric=metric, n_jobs=threads, **parameters)
         self.index.fit(train)
-        if self.padded:
-            self.query, self.query_batch = self._query_padded, self._query_batch_padded
-
-    def _unit_rows(self, train):
-        norms = np.linalg.norm(train, axis=1, keepdims=True)
-        zero = norms == 0
-        self.padded = bool(zero.any())
-        rows = train / np.where(zero, 1, norms)
-        return np.hstack([rows, zero.astype(np.float32)]) if self.padded else rows
 
     def _limit_threads(self, threads):
         # n_jobs bounds joblib only; the loops in Cython and BLAS ask OpenMP's and OpenBLAS' own pools.
@@ -51,10 +43,10 @@ class _Neighbors(Wrapper):
         return self.index.kneighbors(vectors, k, return_distance=False)
 
     def _query_padded(self, vector, k):
-        return self.index.kneighbors(np.append(vector, np.float32(0))[None], k, return_distance=False)[0]
+        return self.index.kneighbors(self.unit.pad(vector)[None], k, return_distance=False)[0]
 
     def _query_batch_padded(self, vectors, k):
-        return self.index.kneighbors(np.pad(vectors, ((0, 0), (0, 1))), k, return_distance=False)
+        return self.index.kneighbors(self.unit.pad_all(vectors), k, return_distance=False)
 
 
 class Brute(_Neighbors):
