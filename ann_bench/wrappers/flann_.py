@@ -1,0 +1,89 @@
+"""FLANN (flann-lib/flann): randomised kd-trees, a k-means tree, and a choice between them (Muja & Lowe 2009)."""
+
+import os
+
+from pyflann_ibeis import FLANN
+from pyflann_ibeis.index import set_distance_type
+
+from ann_bench.worker.unit_vectors import UnitVectors
+from ann_bench.worker.wrapper import Wrapper
+
+
+class _Flann(Wrapper):
+    """What the three indexes share.
+
+    FLANN has no angle: rows and queries are normalised, which is its user's work and is timed. Which distance
+    it knows is a matter of the whole process. It keeps the parameters that it was called with last, so that
+    they need not be given with each query.
+    """
+
+    algorithm = ""
+
+    def build(self, train, distance, threads, **parameters):
+        self._prepare(train, distance)
+        self.index.build_index(
+            self.rows, algorithm=self.algorithm, cores=threads, random_seed=self.seed, **parameters
+        )
+
+    def _prepare(self, train, distance):
+        set_distance_type("manhattan" if distance == "manhattan" else "euclidean")
+        self.index = FLANN()
+        # The index reads the rows where they are.
+        self.rows = train
+        if distance == "angular":
+            self.unit = UnitVectors(train)
+            self.rows = self.unit.rows
+            self.query, self.query_batch = self._query_angle, self._query_angle_batch
+
+    def set_query(self, threads, checks):
+        self.index.nn_index(self.rows[:1], 1, checks=checks, cores=threads)
+
+    def query(self, vector, k):
+        return self.index.nn_index(vector, k)[0].reshape(k)
+
+    def query_batch(self, vectors, k):
+        return self.index.nn_index(vectors, k)[0].reshape(-1, k)
+
+    def _query_angle(self, vector, k):
+        return self.index.nn_index(self.unit.scale(vector), k)[0].reshape(k)
+
+    def _query_angle_batch(self, vectors, k):
+        return self.index.nn_index(self.unit.scale_all(vectors), k)[0].reshape(-1, k)
+
+    def save(self, path):
+        self.index.save_index(os.fspath(path))
+
+    def load(self, path):
+        self._prepare(self.train, self.distance)
+        self.index.load_index(os.fspath(path), self.rows)
+
+    def size_bytes(self):
+        return self.index.used_memory()
+
+    def close(self):
+        self.index.delete_index()
+
+
+class KdTrees(_Flann):
+    """Kd-trees that split along a random one of the widest dimensions, searched best branch first together."""
+
+    algorithm = "kdtree"
+
+
+class KMeans(_Flann):
+    """A tree of k-means clusterings, searched nearest cluster first."""
+
+    algorithm = "kmeans"
+
+
+class Autotuned(_Flann):
+    """Whichever of both FLANN finds fastest for the precision (of the one nearest neighbour) aimed at.
+
+    It finds out on a sample of the rows, by the clock.
+    """
+
+    algorithm = "autotuned"
+    as_tuned = -2  # FLANN_CHECKS_AUTOTUNED, which also holds for an index that was loaded
+
+    def set_query(self, threads):
+        super().set_query(threads, checks=self.as_tuned)
