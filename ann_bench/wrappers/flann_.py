@@ -1,4 +1,4 @@
-"""FLANN (flann-lib/flann): randomised kd-trees, a k-means tree, and a choice between them (Muja & Lowe 2009)."""
+"""FLANN (flann-lib/flann): randomised kd-trees, a k-means tree, a choice of both (Muja & Lowe 2009)."""
 
 import os
 
@@ -65,7 +65,7 @@ class _Flann(Wrapper):
 
 
 class KdTrees(_Flann):
-    """Kd-trees that split along a random one of the widest dimensions, searched best branch first together."""
+    """Kd-trees that split along a random one of the widest dimensions, searched together."""
 
     algorithm = "kdtree"
 

@@ -1,8 +1,8 @@
 """Make the Panns that was installed harmless, then Python 3. The recipe runs it in the library's environment.
 
-The destructor of `PannsIndex` deletes the whole folder for temporary files of the system. Python 3 cannot import
-the source as it comes; it is converted in memory, the destructor is cut out there, and nothing is written before
-no line is left that removes a folder: no moment has a package that can be imported and does harm.
+The destructor of `PannsIndex` deletes the system's whole folder for temporary files. Python 3 cannot import the
+source as it comes. It is converted in memory, the destructor is cut out there, and nothing is written while a
+line is left that removes a folder: at no moment is there a package that can be imported and does harm.
 """
 
 import ast
@@ -16,13 +16,12 @@ DANGER = "shutil.rmtree(tmpdir)"
 
 def without_destructor(path: Path, text: str) -> str:
     """Return the source without the one method `__del__` that it must have, and that must hold the danger."""
-    found = [
-        node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef) and node.name == "__del__"
-    ]
+    functions = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef)]
+    found = [function for function in functions if function.name == "__del__"]
     if len(found) != 1 or DANGER not in (ast.get_source_segment(text, found[0]) or ""):
         sys.exit(
-            f"{path}: error: expected one destructor with `{DANGER}` in it, found {len(found)} destructors: this is "
-            "another Panns than the one known; read what its destructor does before you change convert.py"
+            f"{path}: error: expected one destructor with `{DANGER}` in it, found {len(found)} destructors: "
+            "this is another Panns than the known one; read what it deletes before you change convert.py"
         )
     lines = text.splitlines(keepends=True)
     del lines[found[0].lineno - 1 : found[0].end_lineno]
