@@ -12,9 +12,10 @@ from ann_bench.worker.wrapper import Wrapper
 class _Flann(Wrapper):
     """What the three indexes share.
 
-    FLANN has no angle: rows and queries are normalised, which is its user's work and is timed. Which distance
-    it knows is a matter of the whole process. It keeps the parameters that it was called with last, so that
-    they need not be given with each query.
+    FLANN has no angle: rows and queries are normalised, which is its user's work and is timed. Its distance is
+    set for the whole process. It keeps the parameters that it was called with last, which need not be given
+    with each query, and refuses a k beyond the number of rows. It takes a seed, but no two of its indexes are
+    alike.
     """
 
     algorithm = ""
@@ -28,6 +29,7 @@ class _Flann(Wrapper):
     def _prepare(self, train, distance):
         set_distance_type("manhattan" if distance == "manhattan" else "euclidean")
         self.index = FLANN()
+        self.most = len(train)
         # The index reads the rows where they are.
         self.rows = train
         if distance == "angular":
@@ -39,16 +41,17 @@ class _Flann(Wrapper):
         self.index.nn_index(self.rows[:1], 1, checks=checks, cores=threads)
 
     def query(self, vector, k):
-        return self.index.nn_index(vector, k)[0].reshape(k)
+        return self.index.nn_index(vector, min(k, self.most))[0].reshape(-1)
 
     def query_batch(self, vectors, k):
-        return self.index.nn_index(vectors, k)[0].reshape(-1, k)
+        return self.index.nn_index(vectors, min(k, self.most))[0].reshape(len(vectors), -1)
 
     def _query_angle(self, vector, k):
-        return self.index.nn_index(self.unit.scale(vector), k)[0].reshape(k)
+        return self.index.nn_index(self.unit.scale(vector), min(k, self.most))[0].reshape(-1)
 
     def _query_angle_batch(self, vectors, k):
-        return self.index.nn_index(self.unit.scale_all(vectors), k)[0].reshape(-1, k)
+        vectors = self.unit.scale_all(vectors)
+        return self.index.nn_index(vectors, min(k, self.most))[0].reshape(len(vectors), -1)
 
     def save(self, path):
         self.index.save_index(os.fspath(path))

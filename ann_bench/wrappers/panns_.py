@@ -39,7 +39,7 @@ from panns import PannsIndex  # noqa: E402 - not before its source was looked at
 class Panns(Wrapper):
     """One `PannsIndex`.
 
-    For angles it takes rows of length 1, and it decides on a side by the length of the query as well: both are
+    For angles it takes rows of length 1, and the length of a query moves it to other leaves: both are
     normalised, which is its user's work and is timed.
     """
 

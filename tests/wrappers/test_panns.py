@@ -73,7 +73,7 @@ def convert(folder: Path) -> subprocess.CompletedProcess[str]:
 
 @needs_lib2to3
 def test_a_converted_index_works_and_deletes_nothing(tmp_path: Path) -> None:
-    """After the step the package is Python 3, has no destructor, and the folder that it would delete stays."""
+    """After the step the package is Python 3 without a destructor: the folder that it deleted stays."""
     canary = tmp_path / "canary"
     canary.mkdir()
     package = make_package(tmp_path, PYTHON_2.format(REMOVES))
