@@ -45,7 +45,7 @@ Grid = dict[str, tuple[Value, ...]]
 # Seconds that a build, and all rounds of a setting, may take where an entry says nothing else.
 PRESETS: dict[str, tuple[float, float]] = {"quick": (60, 2), "default": (900, 20), "full": (7200, 120)}
 # What a library may do otherwise; an entry gives the reason. The runner reports no problem then;
-# tests/wrappers ask for less, and that the library still does so, by a crash only if the reason says `crashes`.
+# tests/wrappers ask for less, and that it still is so, with a crash only where the reason says `crashes`.
 LIMITS = {
     "min_rows": "how many rows it needs at least, where 12 are too few, or 1 is",
     "zero_rows": "what it does with rows of zeros",

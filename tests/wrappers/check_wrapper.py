@@ -53,8 +53,8 @@ class Check:
     """One wrapper at one distance.
 
     `spec` has `wrapper_path`, `wrapper_class`; `distance`, `dimension`, `rows`; `build`, `query`, its most
-    thorough setting, `scant_build`, `scant_query`, its least; `recall`, of the former; `limits`, reasons by name;
-    `memory_s`, how long its memory is watched; `folder`, where it saves.
+    thorough setting, `scant_build`, `scant_query`, its least; `recall`, of the former; `limits`, reasons by
+    name; `memory_s`, how long its memory is watched; `folder`, where it saves.
     """
 
     def __init__(self, spec):
