@@ -1,5 +1,7 @@
 """What holds for all tests."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import settings
 
@@ -9,12 +11,21 @@ settings.load_profile("ann_bench")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add what `pytest --help` lists under `ann_bench`."""
-    parser.getgroup("ann_bench").addoption(
+    """Add what the tests of wrappers take."""
+    group = parser.getgroup("ann_bench")
+    group.addoption(
         "--watch-memory",
         type=float,
         default=1.0,
         metavar="SECONDS",
-        help="how long the memory of each algorithm is watched while it searches, up to 100,000 queries "
-        "(default: %(default)s; the full look: 20)",
+        help="how long each algorithm's memory is watched while it searches, 100,000 queries at most "
+        "(default: %(default)s; the contract's full look: 20)",
+    )
+    group.addoption(
+        "--definitions",
+        type=lambda text: Path(text).resolve(),
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="more algorithms, from a folder with algorithms.yaml, wrappers/ and install/",
     )
