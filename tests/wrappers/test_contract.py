@@ -1,7 +1,7 @@
 """Every wrapper whose library is installed, in its environment: what it must do, and what it says it cannot.
 
-After `ann-bench install NAME`, `pytest tests/wrappers -k NAME` checks what is in that environment; with
-`--definitions DIR` those of a folder outside the project too. Memory is watched as long as --watch-memory says.
+After `ann-bench install NAME`, `pytest tests/wrappers -k NAME` checks what is in that environment, with
+`--definitions DIR` that of a folder outside the project. Memory is watched as long as --watch-memory says.
 """
 
 import sys
