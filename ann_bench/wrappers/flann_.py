@@ -2,6 +2,7 @@
 
 import os
 
+import numpy as np
 from pyflann_ibeis import FLANN
 from pyflann_ibeis.index import set_distance_type
 
@@ -30,10 +31,10 @@ class _Flann(Wrapper):
         set_distance_type("manhattan" if distance == "manhattan" else "euclidean")
         self.index = FLANN()
         self.most = len(train)
-        # The index reads the rows where they are.
-        self.rows = train
+        # The index reads the rows where they are; one of float64 would answer no other queries.
+        self.rows = np.asarray(train, dtype=np.float32)
         if distance == "angular":
-            self.unit = UnitVectors(train)
+            self.unit = UnitVectors(self.rows)
             self.rows = self.unit.rows
             self.query, self.query_batch = self._query_angle, self._query_angle_batch
 
