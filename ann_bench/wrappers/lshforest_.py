@@ -1,12 +1,16 @@
 """LSH Forest (Bawa et al. 2005) as scikit-learn had it until version 0.20."""
 
+import os
 import warnings
 
-from sklearn.externals import joblib
-from sklearn.neighbors import LSHForest
 from threadpoolctl import threadpool_limits
 
 from ann_bench.worker.wrapper import Wrapper
+
+os.environ["JOBLIB_MULTIPROCESSING"] = "0"  # it would start a process that nothing here needs, when imported
+
+from sklearn.externals import joblib  # noqa: E402
+from sklearn.neighbors import LSHForest  # noqa: E402
 
 
 class LshForest(Wrapper):
