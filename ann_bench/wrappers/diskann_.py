@@ -10,26 +10,26 @@ from ann_bench.worker.unit_vectors import UnitVectors
 from ann_bench.worker.wrapper import Wrapper
 
 
-class Memory(Wrapper):
-    """One `StaticMemoryIndex`; it is built as files of a folder and read from there.
+class _DiskAnn(Wrapper):
+    """What both indexes share: each is some files in a folder, built there and opened.
 
     For angles rows and queries are normalised, which is its user's work and is timed.
     """
 
-    def build(self, train, distance, threads, complexity, graph_degree, alpha):
+    def make(self, rows, folder, threads, **parameters):
+        """Build the index of `rows` in `folder`."""
+        raise NotImplementedError
+
+    def open(self, folder, threads):
+        """Return the index in `folder`."""
+        raise NotImplementedError
+
+    def build(self, train, distance, threads, **parameters):
         rows = self._prepare(train, distance)
-        self.folder = tempfile.TemporaryDirectory()
-        diskannpy.build_memory_index(
-            rows,
-            "l2",
-            self.folder.name,
-            complexity=complexity,
-            graph_degree=graph_degree,
-            num_threads=threads,
-            alpha=alpha,
-            use_pq_build=False,
-        )
-        self._open(self.folder.name, threads)
+        self._temporary = tempfile.TemporaryDirectory()
+        self.folder = self._temporary.name
+        self.make(rows, self.folder, threads, **parameters)
+        self.index = self.open(self.folder, threads)
 
     def _prepare(self, train, distance):
         if distance != "angular":
@@ -38,32 +38,58 @@ class Memory(Wrapper):
         self.query, self.query_batch = self._query_angle, self._query_angle_batch
         return self.unit.rows
 
-    def _open(self, folder, threads):
-        self.index = diskannpy.StaticMemoryIndex(folder, num_threads=threads, initial_search_complexity=400)
-
-    def set_query(self, threads, search_complexity):
+    def set_query(self, threads, search_complexity, **parameters):
+        self.parameters = {"complexity": search_complexity, **parameters}
         self.threads = threads
-        self.complexity = search_complexity
 
     def query(self, vector, k):
-        return self.index.search(vector, k, self.complexity).identifiers
+        return self.index.search(vector, k, **self.parameters).identifiers
 
     def query_batch(self, vectors, k):
-        return self.index.batch_search(vectors, k, self.complexity, self.threads).identifiers
+        return self.index.batch_search(vectors, k, num_threads=self.threads, **self.parameters).identifiers
 
     def _query_angle(self, vector, k):
-        return self.index.search(self.unit.scale(vector), k, self.complexity).identifiers
+        return self.index.search(self.unit.scale(vector), k, **self.parameters).identifiers
 
     def _query_angle_batch(self, vectors, k):
         vectors = self.unit.scale_all(vectors)
-        return self.index.batch_search(vectors, k, self.complexity, self.threads).identifiers
+        return self.index.batch_search(vectors, k, num_threads=self.threads, **self.parameters).identifiers
 
     def save(self, path):
-        shutil.copytree(self.folder.name, os.fspath(path))
+        shutil.copytree(self.folder, os.fspath(path))
 
     def load(self, path):
         self._prepare(self.train, self.distance)
-        self._open(os.fspath(path), self.threads)
+        self.folder = os.fspath(path)
+        self.index = self.open(self.folder, self.threads)
 
     def close(self):
         del self.index
+
+
+class Memory(_DiskAnn):
+    """One `StaticMemoryIndex` of whole rows."""
+
+    def make(self, rows, folder, threads, **parameters):
+        diskannpy.build_memory_index(
+            rows, "l2", folder, num_threads=threads, use_pq_build=False, **parameters
+        )
+
+    def open(self, folder, threads):
+        return diskannpy.StaticMemoryIndex(folder, num_threads=threads, initial_search_complexity=400)
+
+
+class Disk(_DiskAnn):
+    """One `StaticDiskIndex`: codes in memory lead through the graph, which is on disk together with the rows."""
+
+    def make(self, rows, folder, threads, num_nodes_to_cache, **parameters):
+        diskannpy.build_disk_index(
+            rows, "l2", folder, num_threads=threads, build_memory_maximum=32, **parameters
+        )
+
+    def open(self, folder, threads):
+        # With room for one thread alone it waits for ever. A search takes one place, however many there are.
+        cached = self.build_parameters["num_nodes_to_cache"]
+        return diskannpy.StaticDiskIndex(
+            folder, num_threads=threads + 1, num_nodes_to_cache=cached, cache_mechanism=2
+        )

@@ -76,9 +76,6 @@ class _Graph(Wrapper):
         self.path = os.fspath(path)
         self.index = self.open(self.path)
 
-    def distance_computations(self):
-        return self.index.get_num_of_distance_computations()
-
     def close(self):
         del self.index
 
@@ -100,28 +97,13 @@ class Anng(_Graph):
         index.close()
 
 
-class Onng(Anng):
-    """ANNG with the numbers of links into and out of each row adjusted (Iwasaki & Miyazaki 2018).
+class _Optimized(Anng):
+    """ANNG with other links. What NGT's optimizer could try out besides never ends on some sets."""
 
-    NGT's optimizer also takes shortcuts away and chooses how many links a search follows.
-    """
-
-    def make(self, path, train, distance, threads, edge_size_for_creation, **degrees):
-        anng = path + "-anng"
-        super().make(anng, train, distance, threads, edge_size_for_creation, edge_size_for_search=0)
-        optimizer = ngtpy.Optimizer(log_disabled=True, **degrees)
-        optimizer.set_processing_modes(accuracy_table_generation=False)
-        optimizer.execute(anng, path)
-        shutil.rmtree(anng)
-
-
-class Panng(Anng):
-    """ANNG without the links that a path of two shorter ones stands in for (Iwasaki 2016)."""
-
-    def make(self, path, train, distance, threads, edge_size_for_creation, edge_size_for_search):
+    def make(self, path, train, distance, threads, edge_size_for_creation, edge_size_for_search, **degrees):
         anng = path + "-anng"
         super().make(anng, train, distance, threads, edge_size_for_creation, edge_size_for_search)
-        optimizer = ngtpy.Optimizer(num_of_outgoings=0, num_of_incomings=0, log_disabled=True)
+        optimizer = ngtpy.Optimizer(log_disabled=True, **degrees)
         optimizer.set_processing_modes(
             search_parameter_optimization=False,
             prefetch_parameter_optimization=False,
@@ -129,6 +111,17 @@ class Panng(Anng):
         )
         optimizer.execute(anng, path)
         shutil.rmtree(anng)
+
+
+class Onng(_Optimized):
+    """ANNG with the numbers of links into and out of each row adjusted (Iwasaki & Miyazaki 2018)."""
+
+
+class Panng(_Optimized):
+    """ANNG without the links that a path of two shorter ones stands in for (Iwasaki 2016)."""
+
+    def make(self, path, train, distance, threads, **edge_sizes):
+        super().make(path, train, distance, threads, num_of_outgoings=0, num_of_incomings=0, **edge_sizes)
 
 
 class _Quantization(ctypes.Structure):
@@ -142,7 +135,7 @@ class Qg(Onng):
     """
 
     def make(self, path, train, distance, threads, max_number_of_edges, **parameters):
-        super().make(path, train, distance, threads, **parameters)
+        super().make(path, train, distance, threads, edge_size_for_search=0, **parameters)
         _call("ngtqg_quantize", path, _Quantization(0, max_number_of_edges))
 
     def open(self, path):
@@ -156,6 +149,5 @@ class Qg(Onng):
     def query(self, vector, k):
         return self.index.search(np.ascontiguousarray(vector), k)
 
-    # The module neither searches for many nor counts distances here.
+    # The module does not search for many at once here.
     query_batch = Wrapper.query_batch
-    distance_computations = Wrapper.distance_computations
