@@ -80,7 +80,7 @@ class Memory(_DiskAnn):
 
 
 class Disk(_DiskAnn):
-    """One `StaticDiskIndex`: codes in memory lead through the graph, which is on disk together with the rows."""
+    """One `StaticDiskIndex`: codes in memory lead through the graph on disk, where the rows are, too."""
 
     def make(self, rows, folder, threads, num_nodes_to_cache, **parameters):
         diskannpy.build_disk_index(
