@@ -45,13 +45,14 @@ class _PgVector(Wrapper):
         self.connection.execute("CREATE EXTENSION vector")
         self._prepare()
         kind = "bit" if distance == "hamming" else "vector"
-        self.cursor.execute("CREATE TABLE vectors (id integer, vector %s(%d))" % (kind, train.shape[1]))
-        # Beside the row and not in pages of its own, as pgvector's documentation advises.
-        self.cursor.execute("ALTER TABLE vectors ALTER COLUMN vector SET STORAGE PLAIN")
-        with self.cursor.copy("COPY vectors FROM STDIN WITH (FORMAT BINARY)") as copy:
-            copy.set_types(["integer", kind])
-            for i, row in enumerate(train):
-                copy.write_row((i, Bit(row) if kind == "bit" else row))
+        with self.connection.transaction():  # what is made and filled in one goes into no log
+            self.cursor.execute("CREATE TABLE vectors (id integer, vector %s(%d))" % (kind, train.shape[1]))
+            # Beside the row and not in pages of its own, as pgvector's documentation advises.
+            self.cursor.execute("ALTER TABLE vectors ALTER COLUMN vector SET STORAGE PLAIN")
+            with self.cursor.copy("COPY vectors FROM STDIN WITH (FORMAT BINARY)") as copy:
+                copy.set_types(["integer", kind])
+                for i, row in enumerate(train):
+                    copy.write_row((i, Bit(row) if kind == "bit" else row))
         options = ", ".join("%s = %d" % pair for pair in parameters.items())
         self.cursor.execute(
             "CREATE INDEX vectors_index ON vectors USING %s (vector %s) WITH (%s)"
@@ -106,7 +107,6 @@ class _PgVector(Wrapper):
             "full_page_writes": "off",
             "wal_level": "minimal",
             "max_wal_senders": 0,
-            "max_wal_size": "8GB",
             "log_checkpoints": "off",
             "io_method": "sync",
             "max_logical_replication_workers": 0,
