@@ -109,6 +109,9 @@ class ReadsBytes(Sound):
             np.ctypeslib.as_array((ctypes.c_float * size).from_address(vector.ctypes.data)), k
         )
 
+    def query_batch(self, vectors, k):
+        return [Sound.query(self, vector, k) for vector in vectors]
+
 
 class MarksWhatIsReadOnly(Sound):
     def query(self, vector, k):
@@ -116,6 +119,9 @@ class MarksWhatIsReadOnly(Sound):
         if not vector.flags.writeable:
             ctypes.memset(vector.ctypes.data, 1, 4)
         return answer
+
+    def query_batch(self, vectors, k):
+        return [Sound.query(self, vector, k) for vector in vectors]
 
 
 class ReadsRowsByBytes(Sound):
