@@ -4,6 +4,7 @@ import ctypes
 import os
 import subprocess
 import threading
+import time
 
 import numpy as np
 
@@ -233,6 +234,11 @@ class Deletes(Sound):
     def __del__(self):
         if os.path.isdir(os.environ["TMPDIR"]):
             os.rmdir(os.environ["TMPDIR"])
+
+
+class Hangs(Sound):
+    def query(self, vector, k):
+        time.sleep(1000)
 
 
 class Quits(Sound):
