@@ -118,7 +118,7 @@ def start(part: str, spec: Mapping[str, Any], python: Path, folder: Path) -> End
 
 
 def _supervise(supervised: dict[str, Any]) -> int | None:
-    """Run what the supervisor is told to; return its exit status, None if that took too long and was ended."""
+    """Run what the supervisor is told to; return its exit status, None if it took too long and was ended."""
     program = str(PACKAGE / "worker" / "supervisor.py")
     with subprocess.Popen(
         [sys.executable, "-I", "-S", program, json.dumps(supervised)],
