@@ -9,8 +9,8 @@ from ann_bench.worker.wrapper import Wrapper
 
 os.environ["JOBLIB_MULTIPROCESSING"] = "0"  # it would start a process that nothing here needs, when imported
 
-from sklearn.externals import joblib  # noqa: E402
-from sklearn.neighbors import LSHForest  # noqa: E402
+from sklearn.externals import joblib
+from sklearn.neighbors import LSHForest
 
 
 class LshForest(Wrapper):

@@ -1,8 +1,9 @@
 """Make the Panns that was installed harmless, then Python 3. The recipe runs it in the library's environment.
 
 The destructor of `PannsIndex` deletes the system's whole folder for temporary files. Python 3 cannot import
-the source as it comes. It is converted in memory, the destructor is cut out there, and nothing is written while
-a line is left that removes a folder: at no moment is there a package that can be imported and does harm.
+the source as it comes. It is converted in memory, the destructor is cut out there, and nothing is written
+while a line is left that removes a folder: at no moment is there a package that can be imported and does
+harm.
 """
 
 import ast
