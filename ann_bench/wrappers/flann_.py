@@ -15,8 +15,8 @@ class _Flann(Wrapper):
 
     FLANN has no angle: rows and queries are normalised, which is its user's work and is timed. Its distance
     is set for the whole process. It keeps the parameters that it was called with last, which need not be
-    given with each query, and refuses a k beyond the number of rows. It takes a seed, but no two of its indexes
-    are alike.
+    given with each query, and refuses a k beyond the number of rows. It takes a seed, but no two of its
+    indexes are alike.
     """
 
     algorithm = ""
