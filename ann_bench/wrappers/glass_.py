@@ -48,19 +48,25 @@ class _Glass(Wrapper):
     def set_query(self, threads, ef):
         glass.set_num_threads(threads)
         self.threads = threads
+        self.ef = ef
         self.searcher.set_ef(ef)
 
     def query(self, vector, k):
         return self.searcher.search(vector, k)[0]
 
     def query_batch(self, vectors, k):
+        return self._search_batch(vectors, k)
+
+    def _search_batch(self, vectors, k):
+        # It ranks 1.5 k rows. A batch, unlike a single search, does not keep a longer list for them by itself.
+        self.searcher.set_ef(max(self.ef, k + k // 2))
         return self.searcher.batch_search(vectors, k, self.threads)[0]
 
     def _query_angle(self, vector, k):
         return self.searcher.search(self.unit.scale(vector), k)[0]
 
     def _query_angle_batch(self, vectors, k):
-        return self.searcher.batch_search(self.unit.scale_all(vectors), k, self.threads)[0]
+        return self._search_batch(self.unit.scale_all(vectors), k)
 
     def save(self, path):
         shutil.copyfile(self.graph_path, path)

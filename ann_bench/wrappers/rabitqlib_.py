@@ -10,14 +10,15 @@ from ann_bench.worker.wrapper import Wrapper
 
 # The fewest dimensions that its clustering takes.
 _CLUSTERED_DIMENSIONS = 64
+_INT32 = np.dtype(np.int32)
 
 
 class _Rabitq(Wrapper):
     """What the three indexes share.
 
-    They know the euclidean distance and the inner product. For angles rows and queries are normalised and
-    ranked by inner product, as the library's documentation tells; the query's part is timed. Its searches take
-    queries in rows only.
+    They know the euclidean distance and the inner product. For angles rows are normalised and ranked by inner
+    product, as the library's documentation tells. The length of the query then changes no ranking, so that
+    queries are left as they are where that costs no recall. Searches take queries in rows only.
     """
 
     index_class = None
@@ -25,27 +26,19 @@ class _Rabitq(Wrapper):
     def _metric(self):
         return "l2" if self.distance == "euclidean" else "ip"
 
-    def _prepare(self, train):
-        """Return the rows to index."""
-        if self.distance != "angular":
-            return train
-        self._choose_query(train)
-        rows, self.unit.rows = self.unit.rows, None  # the index has a copy
-        return rows
+    def _rows(self, train):
+        """Return the rows to index; the index makes a copy."""
+        return UnitVectors(train, mark_zeros=False).rows if self.distance == "angular" else train
 
-    def _choose_query(self, train):
-        self.unit = UnitVectors(train, mark_zeros=False)
-        self.query, self.query_batch = self._query_angle, self._query_angle_batch
-
-    def _clustered(self, kmeans, rows, clusters, threads):
-        """Return `kmeans` trained as the library's own benchmarks do."""
+    def _clustered(self, kmeans, rows, clusters):
+        """Return centroids and assignments by `kmeans`, run as for the library's own benchmarks."""
         missing = max(0, _CLUSTERED_DIMENSIONS - rows.shape[1])
         padded = np.pad(rows, ((0, 0), (0, missing))) if missing else rows
         clustering = kmeans(
             padded.shape[1],
             clusters,
             niter=10,
-            num_threads=threads,
+            num_threads=self.threads,
             spherical=self.distance == "angular",
             seed=self.seed,
             final_assignment=FinalAssignmentMode.Exact,
@@ -53,28 +46,10 @@ class _Rabitq(Wrapper):
         clustering.train(padded)
         return np.ascontiguousarray(clustering.centroids[:, : rows.shape[1]]), clustering.assignments
 
-    def set_query(self, threads, breadth):
-        self.threads = threads
-        self.breadth = breadth
-
-    def query(self, vector, k):
-        return self.index.search(vector[None], k, self.breadth)[0][0]
-
-    def query_batch(self, vectors, k):
-        return self.index.search(vectors, k, self.breadth, num_threads=self.threads)[0]
-
-    def _query_angle(self, vector, k):
-        return self.index.search(self.unit.scale(vector)[None], k, self.breadth)[0][0]
-
-    def _query_angle_batch(self, vectors, k):
-        return self.index.search(self.unit.scale_all(vectors), k, self.breadth, num_threads=self.threads)[0]
-
     def save(self, path):
         self.index.save(os.fspath(path))
 
     def load(self, path):
-        if self.distance == "angular":
-            self._choose_query(self.train[:0])
         self.index = self.index_class.load(os.fspath(path))
 
 
@@ -90,10 +65,17 @@ class SymphonyQG(_Rabitq):
             metric=self._metric(),
             quantization_bits=quantization_bits,
         )
-        self.index.build(self._prepare(train), ef_construction=ef_construction, num_threads=threads)
+        self.index.build(self._rows(train), ef_construction=ef_construction, num_threads=threads)
 
     def set_query(self, threads, ef):
-        super().set_query(threads, ef)
+        self.threads = threads
+        self.ef = ef
+
+    def query(self, vector, k):
+        return self.index.search(vector[None], k, self.ef)[0][0]
+
+    def query_batch(self, vectors, k):
+        return self.index.search(vectors, k, self.ef, self.threads)[0]
 
 
 class Ivf(_Rabitq):
@@ -102,39 +84,59 @@ class Ivf(_Rabitq):
     index_class = IvfIndex
 
     def build(self, train, distance, threads, num_clusters, nbits):
-        rows = self._prepare(train)
-        self.index = IvfIndex(
-            dim=rows.shape[1],
-            max_elements=len(rows),
-            num_clusters=num_clusters,
-            nbits=nbits,
-            metric=self._metric(),
-        )
-        clusters = self._clustered(QGKMeans, rows, num_clusters, threads)
-        self.index.build(rows, *clusters, num_threads=threads)
+        rows = self._rows(train)
+        self.index = IvfIndex(rows.shape[1], len(rows), num_clusters, nbits, self._metric())
+        self.index.build(rows, *self._clustered(QGKMeans, rows, num_clusters), num_threads=threads)
 
     def set_query(self, threads, nprobe):
-        super().set_query(threads, nprobe)
+        self.threads = threads
+        self.nprobe = nprobe
+
+    def query(self, vector, k):
+        # Where cells hold fewer than k rows, the largest unsigned number stands for none.
+        return self.index.search(vector[None], k, self.nprobe)[0][0].view(_INT32)
+
+    def query_batch(self, vectors, k):
+        return self.index.search(vectors, k, self.nprobe, None, self.threads)[0].view(_INT32)
 
 
 class Hnsw(_Rabitq):
-    """RaBitQ codes (Gao & Long 2024) in a hierarchical navigable small world graph, without the rows."""
+    """RaBitQ codes (Gao & Long 2024) in a hierarchical navigable small world graph, without the rows.
+
+    For angles queries are normalised as well: it finds less with long ones. That is timed.
+    """
 
     index_class = HnswIndex
 
     def build(self, train, distance, threads, M, ef_construction, nbits, num_clusters):
-        rows = self._prepare(train)
+        rows = self._rows(train)
         self.index = HnswIndex(
-            dim=rows.shape[1],
-            max_elements=len(rows),
-            M=M,
-            ef_construction=ef_construction,
-            nbits=nbits,
-            metric=self._metric(),
-            random_seed=self.seed,
+            rows.shape[1], len(rows), M, ef_construction, nbits, self._metric(), random_seed=self.seed
         )
-        clusters = self._clustered(RaBitQKMeans, rows, num_clusters, threads)
-        self.index.build(rows, *clusters, num_threads=threads)
+        self.index.build(rows, *self._clustered(RaBitQKMeans, rows, num_clusters), num_threads=threads)
+        self._choose_query()
+
+    def _choose_query(self):
+        if self.distance == "angular":
+            self.unit = UnitVectors(self.train[:0], mark_zeros=False)
+            self.query, self.query_batch = self._query_angle, self._query_angle_batch
 
     def set_query(self, threads, ef):
-        super().set_query(threads, ef)
+        self.threads = threads
+        self.ef = ef
+
+    def query(self, vector, k):
+        return self.index.search(vector[None], k, self.ef)[0][0].view(_INT32)
+
+    def query_batch(self, vectors, k):
+        return self.index.search(vectors, k, self.ef, self.threads)[0].view(_INT32)
+
+    def _query_angle(self, vector, k):
+        return self.index.search(self.unit.scale(vector)[None], k, self.ef)[0][0].view(_INT32)
+
+    def _query_angle_batch(self, vectors, k):
+        return self.index.search(self.unit.scale_all(vectors), k, self.ef, self.threads)[0].view(_INT32)
+
+    def load(self, path):
+        super().load(path)
+        self._choose_query()

@@ -137,6 +137,7 @@ class Ivf(_Svs):
         )
 
     def set_query(self, threads, n_probes):
+        self.index.num_threads = threads
         self.index.search_parameters = svs.IVFSearchParameters(n_probes=n_probes)
 
     def save(self, path):
