@@ -32,7 +32,7 @@ class _Flann(Wrapper):
         self.index = FLANN()
         self.most = len(train)
         # The index reads the rows where they are; one of float64 would answer no other queries.
-        self.rows = np.asarray(train, dtype=np.float32)
+        self.rows: np.ndarray = np.asarray(train, dtype=np.float32)
         if distance == "angular":
             self.unit = UnitVectors(self.rows)
             self.rows = self.unit.rows

@@ -18,7 +18,7 @@ from ann_bench.worker.wrapper import Wrapper
 def _refuse_what_deletes_folders():
     """Raise `ImportError` if the source of the installed Panns still removes a folder."""
     spec = importlib.util.find_spec("panns")
-    folder = os.path.dirname(spec.origin or "") if spec is not None else ""
+    folder = os.path.dirname(spec.origin) if spec is not None and spec.origin else ""
     for name in sorted(os.listdir(folder) if folder else []):
         if not name.endswith(".py"):
             continue

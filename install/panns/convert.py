@@ -2,8 +2,7 @@
 
 The destructor of `PannsIndex` deletes the system's whole folder for temporary files. Python 3 cannot import
 the source as it comes. It is converted in memory, the destructor is cut out there, and nothing is written
-while a line is left that removes a folder: at no moment is there a package that can be imported and does
-harm.
+while a line is left that removes a folder: at no moment can the package be imported and do harm.
 """
 
 import ast
