@@ -131,6 +131,8 @@ class _PgVector(Wrapper):
 
     def _prepare(self):
         register_vector(self.connection)
+        # It would rather compare all rows of a small table than search much of the index.
+        self.connection.execute("SET enable_seqscan = off")
         self.cursor = self.connection.cursor()
         nearness = "vector %s %%b" % OPERATORS[self.distance][0]
         self.select = "SELECT id FROM vectors ORDER BY %s LIMIT %%b" % nearness  # noqa: S608 - words of ours
