@@ -13,8 +13,8 @@ METRICS = {"euclidean": "L2", "angular": "dot", "dot": "dot"}
 class N2(Wrapper):
     """One `HnswIndex`.
 
-    With its metric "angular" a query of zeros gets other answers each time. Rows of length 1 have the same order
-    by inner product, whatever the length of the query.
+    With its metric "angular" a query of zeros gets other answers each time. Rows of length 1 have the same
+    order by inner product, whatever the length of the query.
     """
 
     def build(self, train, distance, threads, m, ef_construction):
