@@ -2,6 +2,7 @@
 
 import os
 
+import numpy as np
 import voyager
 
 from ann_bench.worker.wrapper import Wrapper
@@ -14,7 +15,10 @@ SPACES = {
 
 
 class Voyager(Wrapper):
-    """One `voyager.Index` of 32-bit floats; its space "Cosine" normalises rows and queries itself."""
+    """One `voyager.Index` of 32-bit floats; its space "Cosine" normalises rows and queries itself.
+
+    It reads arrays as if they lay in one piece, and takes rows only from where it could write.
+    """
 
     def build(self, train, distance, threads, M, ef_construction):
         self.index = voyager.Index(
@@ -25,16 +29,20 @@ class Voyager(Wrapper):
             random_seed=self.seed,
             max_elements=len(train),
         )
-        self.index.add_items(train, num_threads=threads)
+        self.index.add_items(np.require(train, np.float32, ["C", "W"]), num_threads=threads)
 
     def set_query(self, threads, query_ef):
         self.search_threads, self.query_ef = threads, query_ef
 
     def query(self, vector, k):
-        return self.index.query(vector, k, num_threads=self.search_threads, query_ef=self.query_ef)[0]
+        return self.index.query(
+            np.ascontiguousarray(vector), k, num_threads=self.search_threads, query_ef=self.query_ef
+        )[0]
 
     def query_batch(self, vectors, k):
-        return self.index.query(vectors, k, num_threads=self.search_threads, query_ef=self.query_ef)[0]
+        return self.index.query(
+            np.ascontiguousarray(vectors), k, num_threads=self.search_threads, query_ef=self.query_ef
+        )[0]
 
     def save(self, path):
         self.index.save(os.fspath(path))
