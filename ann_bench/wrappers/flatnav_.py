@@ -11,8 +11,8 @@ DISTANCE_TYPES = {"euclidean": "l2", "angular": "angular", "dot": "angular"}
 class FlatNav(Wrapper):
     """One `flatnav.index`, its nodes in the order of the rows or put into another that suits the caches.
 
-    What it calls angular is the inner product, so that rows are normalised for angles; the length of the query
-    then changes no ranking. It saves an index, but its `load_index` knows none of its own files.
+    What it calls angular is the inner product, so that rows are normalised for angles; the length of the
+    query then changes no ranking. It saves an index, but its `load_index` knows none of its own files.
     """
 
     def build(self, train, distance, threads, max_edges_per_node, ef_construction, reorder):

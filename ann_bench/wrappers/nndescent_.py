@@ -10,12 +10,15 @@ from ann_bench.worker.wrapper import Wrapper
 class NNDescent(Wrapper):
     """One `nndescent.NNDescent`.
 
-    It knows the euclidean distance best: for angles rows and queries are normalised, which is its user's work and
-    is timed. It reads arrays as if they lay in one piece, and makes what it searches in when it is first queried.
+    It knows the euclidean distance best: for angles rows and queries are normalised, which is its user's work
+    and is timed. It reads arrays as if they lay in one piece, and makes what it searches in when it is first
+    queried.
     """
 
-    def build(self, train, distance, threads, n_neighbors, pruning_degree_multiplier, pruning_prob, leaf_size):
-        self.rows = train
+    def build(
+        self, train, distance, threads, n_neighbors, pruning_degree_multiplier, pruning_prob, leaf_size
+    ):
+        self.rows = np.ascontiguousarray(train)
         if distance == "angular":
             self.unit = UnitVectors(train)
             self.rows = self.unit.rows

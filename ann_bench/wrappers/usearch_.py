@@ -1,4 +1,4 @@
-"""USearch (unum-cloud/usearch): hierarchical navigable small world graphs, rows kept in one of many number types."""
+"""USearch (unum-cloud/usearch): hierarchical navigable small world graphs over numbers of several types."""
 
 import os
 

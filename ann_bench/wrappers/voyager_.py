@@ -1,4 +1,4 @@
-"""Voyager (spotify/voyager): hnswlib's hierarchical navigable small world graphs, made into Annoy's successor."""
+"""Voyager (spotify/voyager): hnswlib's hierarchical navigable small world graphs, by the makers of Annoy."""
 
 import os
 
