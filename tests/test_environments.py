@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -187,14 +188,35 @@ def test_what_cannot_be_had_is_unavailable_and_never_tried(tmp_path: Path, packa
     assert (environment.state, environment.reason) == ("unavailable", "no registry has it")
 
 
-def test_an_interpreter_that_is_not_there_is_told(
+def test_an_interpreter_that_is_not_there_makes_a_library_unavailable(
     tmp_path: Path, packages: Path, definitions: list[Path]
 ) -> None:
-    """A recipe for a version of Python that the machine lacks fails and names that version."""
-    make_recipe(tmp_path / "defs", "tiny", "tinylib==1.0", packages=packages, recipe='python: "==3.99"\n')
+    """A recipe for a Python that the machine lacks is no failure: it tells which, and is tried again."""
+    make_recipe(tmp_path / "defs", "tiny", "tinylib==1.0", packages=packages, recipe='python: "==3.99.*"\n')
     environment = install("tiny", definitions=definitions)
-    assert environment.state == "failed"
-    assert "3.99" in environment.reason
+    assert environment.state == "unavailable"
+    assert environment.reason == (
+        "needs Python ==3.99.*, and no such interpreter is on this machine; with one: ann-bench install tiny"
+    )
+    assert describe("tiny", definitions) == environment
+    lines: list[str] = []
+    assert (
+        install("tiny", definitions=definitions, report=lines.append) != environment
+    )  # it took another time
+    assert lines == ["tiny: making the environment"]
+
+
+def test_an_interpreter_that_does_not_start_is_a_failure(
+    tmp_path: Path, packages: Path, definitions: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A Python that is there and broken is told as such, and not taken for one that is missing."""
+    broken = tmp_path / "bin" / "python3.99"
+    broken.parent.mkdir()
+    broken.write_text("#!/bin/sh\necho this Python is broken >&2\nexit 1\n", encoding="utf-8")
+    broken.chmod(0o755)
+    monkeypatch.setenv("PATH", str(broken.parent), prepend=os.pathsep)
+    make_recipe(tmp_path / "defs", "tiny", "tinylib==1.0", packages=packages, recipe='python: "==3.99.*"\n')
+    assert install("tiny", definitions=definitions).state == "failed"
 
 
 def test_two_installations_of_one_environment_wait_for_each_other(definitions: list[Path]) -> None:
