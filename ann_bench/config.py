@@ -46,13 +46,16 @@ Grid = dict[str, tuple[Value, ...]]
 
 # Seconds that a build, and all rounds of a setting, may take where an entry says nothing else.
 PRESETS: dict[str, tuple[float, float]] = {"quick": (60, 2), "default": (900, 20), "full": (7200, 120)}
-# What a library may do otherwise: the runner then reports no problem, and the wrappers' tests ask for less.
+# What a library may do otherwise; an entry gives the reason. The runner reports no problem then;
+# tests/wrappers ask for less, and that it still is so, with a crash only where the reason says `crashes`.
 LIMITS = {
-    "min_rows": "how many rows it needs at least",
+    "min_rows": "how many rows it needs at least, where 12 are too few, or 1 is",
     "zero_rows": "what it does with rows of zeros",
-    "fewer_than_k": "when it returns fewer than k answers, or none",
+    "fewer_than_k": "when it returns fewer than k answers, or none, or raises an error for such a k",
     "duplicates": "when it returns a row twice",
-    "varying_answers": "why the same query may get other answers the next time",
+    "order": "why its answers are not always nearest first, such as distances that it estimates",
+    "varying_answers": "why a query may get other answers the next time, in a batch, or of a loaded index; "
+    "that depends on chance and is not asked for",
     "prints": "what it prints",
     "children": "which processes it starts",
     "threads": "where it does not keep to the number of threads it is told",
@@ -90,6 +93,30 @@ class Parameter(CheckedModel):
         return f"{kind} ({self.meaning})"
 
 
+class Needs(CheckedModel):
+    """What an algorithm needs of a dataset; it is left out of a run on any other."""
+
+    min_dimension: int = Field(default=1, ge=1)
+    max_dimension: int = Field(default=2**31, ge=1)
+
+    @model_validator(mode="after")
+    def _some_dimension_fits(self) -> Self:
+        if self.min_dimension > self.max_dimension:
+            raise mistake(
+                f"got {self.max_dimension}, which is below min_dimension {self.min_dimension}",
+                at=("max_dimension",),
+            )
+        return self
+
+    def lack(self, dimension: int) -> str:
+        """Return what a dataset of that dimension lacks; nothing where it fits."""
+        if dimension < self.min_dimension:
+            return f"needs {self.min_dimension:,} dimensions or more, the dataset has {dimension:,}"
+        if dimension > self.max_dimension:
+            return f"takes {self.max_dimension:,} dimensions or fewer, the dataset has {dimension:,}"
+        return ""
+
+
 class When(CheckedModel):
     """What an override holds for: all that is given must be true."""
 
@@ -120,11 +147,18 @@ class Entry(CheckedModel):
     environment: str
     wrapper: str = Field(pattern=r"^[A-Za-z_]\w*\.[A-Za-z_]\w*$")
     distances: tuple[Distance, ...] = Field(min_length=1)
+    needs: Needs = Needs()
+    recall: float | None = Field(default=None, gt=0, le=1)
     build: dict[str, Parameter] = Field(default_factory=dict)
     query: dict[str, Parameter] = Field(default_factory=dict)
     presets: dict[str, dict[str, Any]] = Field(default_factory=dict)
     overrides: tuple[Override, ...] = ()
     limits: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def documented_recall(self) -> float:
+        """What its last quick setting reaches at least in the tests of wrappers, which have 5,000 rows."""
+        return self.recall or (1.0 if self.family == "exact" else 0.9)
 
     @field_validator("limits")
     @classmethod

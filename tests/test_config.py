@@ -161,6 +161,24 @@ def test_an_algorithm_without_parameters_has_one_setting(definitions: Path) -> N
     assert [(group.build, group.queries) for group in plan.builds] == [({}, ({},))]
 
 
+def test_the_recall_that_is_promised_depends_on_the_family(definitions: Path) -> None:
+    """An entry without `recall` promises 1 if it is exact and 0.9 if it is not."""
+    assert load(definitions).documented_recall == 0.9
+    assert load(definitions, ENTRY.replace("family: graph", "family: exact")).documented_recall == 1.0
+    assert load(definitions, ENTRY.replace("  build:", "  recall: 0.5\n  build:")).documented_recall == 0.5
+
+
+def test_an_algorithm_tells_which_dimensions_it_takes(definitions: Path) -> None:
+    """Outside the bounds, which belong to what it takes, it says what the dataset lacks."""
+    needs = load(definitions).needs
+    assert [needs.lack(dimension) for dimension in (1, 100_000)] == ["", ""]
+    bounds = "  needs: {min_dimension: 64, max_dimension: 1000}\n  build:"
+    needs = load(definitions, ENTRY.replace("  build:", bounds)).needs
+    assert [needs.lack(dimension) for dimension in (64, 1000)] == ["", ""]
+    assert needs.lack(63) == "needs 64 dimensions or more, the dataset has 63"
+    assert needs.lack(1001) == "takes 1,000 dimensions or fewer, the dataset has 1,001"
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
@@ -267,6 +285,21 @@ def test_an_algorithm_without_parameters_has_one_setting(definitions: Path) -> N
             "  presets:\n",
             "  limits: {max_k: few}\n  presets:\n",
             "16: mine.limits.max_k: unknown limit; known: min_rows, ",
+        ),
+        (
+            "  build:\n",
+            "  recall: 1.5\n  build:\n",
+            "10: mine.recall: got 1.5; it should be less than or equal to 1",
+        ),
+        (
+            "  build:\n",
+            "  needs: {min_dim: 3}\n  build:\n",
+            '10: mine.needs.min_dim: unknown key; did you mean "min_',
+        ),
+        (
+            "  build:\n",
+            "  needs: {min_dimension: 9, max_dimension: 8}\n  build:\n",
+            "10: mine.needs.max_dimension: got 8, which is below min_dimension 9",
         ),
         (
             "  presets:\n",

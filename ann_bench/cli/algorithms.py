@@ -153,7 +153,9 @@ def _shown(algorithm: "Algorithm", version: str | None, state: str) -> str:
         "wrapper": f"{algorithm.wrapper_path}, class {algorithm.wrapper_class}",
         "distances": ", ".join(algorithm.distances),
     }
-    lines += [f"  {name:12} {text}" for name, text in facts.items()]
+    needs = algorithm.needs.model_dump(exclude_unset=True)
+    facts["needs"] = ", ".join(f"{name} {bound}" for name, bound in needs.items())
+    lines += [f"  {name:12} {text}" for name, text in facts.items() if text]
     for kind, parameters in (("build", algorithm.build), ("query", algorithm.query)):
         lines += [f"  {kind:12} {name}: {parameter.describe()}" for name, parameter in parameters.items()]
     for preset in PRESETS:

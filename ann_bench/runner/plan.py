@@ -122,6 +122,9 @@ def make_plan(request: Request) -> Plan:
         if distance not in algorithm.distances:
             plan.left_out.append(LeftOut(algorithm.name, f"does not do {distance}"))
             continue
+        if lack := algorithm.needs.lack(request.dataset.dimension):
+            plan.left_out.append(LeftOut(algorithm.name, lack))
+            continue
         environment = environments.describe(algorithm.environment, request.definitions)
         if environment.state != "ready":
             reason = environment.reason or "its environment is not installed"

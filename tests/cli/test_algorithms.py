@@ -20,6 +20,7 @@ mine:
   environment: harness
   wrapper: mine.Mine
   distances: [euclidean, dot]
+  needs: {max_dimension: 2000}
   build:
     M: {type: integer, minimum: 2, meaning: links of a row}
   query:
@@ -111,6 +112,7 @@ def test_an_algorithm_is_shown_whole(definitions: Path, capsys: pytest.CaptureFi
     assert lines[0] == "mine: a search of mine"
     expected = """\
   distances    euclidean, dot
+  needs        max_dimension 2000
   build        M: integer >= 2 (links of a row)
   query        ef: integer >= k (size of the list)
   preset quick: 1 build, 1 setting; at most 60 s a build, 1.5 s a setting

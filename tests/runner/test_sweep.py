@@ -20,6 +20,7 @@ import pytest
 from filelock import FileLock
 
 from ann_bench import results
+from ann_bench.config import Needs
 from ann_bench.datasets import Dataset
 from ann_bench.runner.plan import Request, make_plan
 from ann_bench.runner.sweep import Outcome, run_folder, run_sweep
@@ -156,6 +157,17 @@ def test_an_algorithm_that_does_not_do_the_distance_is_left_out(
     """The plan names the reason."""
     plan = make_plan(make_request(dataset=replace(small_dataset, distance="dot")))
     assert [(left.name, left.reason) for left in plan.left_out] == [("misbehaving", "does not do dot")]
+
+
+def test_an_algorithm_that_needs_more_dimensions_is_left_out(make_request: Make) -> None:
+    """The plan names what the dataset, of four dimensions, lacks."""
+    request = make_request()
+    (algorithm,) = request.algorithms
+    needing = algorithm.model_copy(update={"needs": Needs(min_dimension=5)})
+    plan = make_plan(replace(request, algorithms=[needing]))
+    reason = "needs 5 dimensions or more, the dataset has 4"
+    assert [(left.name, left.reason) for left in plan.left_out] == [("misbehaving", reason)]
+    assert not plan.jobs
 
 
 def test_lanes_measure_all_jobs(make_request: Make, sweep: Sweep) -> None:
