@@ -54,7 +54,7 @@ class Grid:
 GRIDS = {
     OURS: Grid(
         build={"n_trees": [3, 2, 5, 20]},
-        query={"rerank": [TimesK(factor) for factor in (3, 4, 6, 8, 12, 1.5)]},
+        query={"rerank": [TimesK(factor) for factor in (3, 4, 6, 8, 12, 24, 1.5)]},
         sweep="search_k",
         start=20,
     ),
