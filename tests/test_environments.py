@@ -93,12 +93,15 @@ def test_an_installation_that_was_killed_is_detected_and_done_again(
     spare = tmp_path / "spare"
     recipe = f"environ: {{SPARE: {spare}}}\nsteps: [python kill.py]\n"
     folder = make_recipe(tmp_path / "defs", "tiny", "tinylib==1.0", packages=packages, recipe=recipe)
-    kill = "import os\nif not os.path.exists(os.environ['SPARE']):\n    os.kill(os.getppid(), 9)\n"
+    kill = (
+        "import os\nif not os.path.exists(os.environ['SPARE']):\n    os.kill(int(os.environ['HARNESS']), 9)\n"
+    )
     (folder / "kill.py").write_text(kill, encoding="utf-8")
     spare.touch()
     assert install("tiny", definitions=definitions).state == "ready"
     spare.unlink()
-    code = "import sys, pathlib\nfrom ann_bench.environments import install\n"
+    code = "import os, sys, pathlib\nfrom ann_bench.environments import install\n"
+    code += "os.environ['HARNESS'] = str(os.getpid())\n"
     code += "install('tiny', definitions=[pathlib.Path(sys.argv[1])], force=True)\n"
     assert subprocess.run([sys.executable, "-c", code, definitions[0]], check=False).returncode == -9
     assert (environments_dir() / "tiny" / "bin" / "python").exists()
