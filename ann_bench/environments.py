@@ -147,7 +147,8 @@ def install(
         start = time.monotonic()
         with _beside(name, "log").open("w", encoding="utf-8") as log:
             target = environments_dir() / name
-            installer = Installer(folder, target, log, report, commands, cores or len(commands.cpus))
+            share = cores or len(commands.cpus)
+            installer = Installer(folder, target, log, report, commands, share, refresh=force)
             try:
                 outcome = _Outcome("ready", folder.digest(), lock=installer.install())
             except MissingPythonError as error:

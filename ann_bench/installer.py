@@ -64,6 +64,8 @@ class Installer:
         Runs what takes long.
     cores
         How many of them a build may keep busy.
+    refresh
+        Look anew at what uv knows by its name, such as a wheel in a folder that was built again.
     """
 
     def __init__(
@@ -74,6 +76,8 @@ class Installer:
         report: Callable[[str], None],
         commands: Commands,
         cores: int,
+        *,
+        refresh: bool = False,
     ) -> None:
         self.folder = folder
         self.target = target
@@ -83,6 +87,7 @@ class Installer:
         self._report = report
         self._commands = commands
         self._cores = cores
+        self._refresh = ["--refresh"] if refresh else []
         self._uv = uv.find_uv_bin()
 
     def install(self) -> str:
@@ -106,7 +111,7 @@ class Installer:
         sources = [canonical(name) for name in recipe.source]
         wheels = [self._built(name) for name in sources]
         self._report(f"{self.folder.name}: installing {shown_versions(self._pins)}")
-        command = ["--requirements", str(self.folder.requirements)]
+        command = [*self._refresh, "--requirements", str(self.folder.requirements)]
         for wheel in wheels:
             command += ["--find-links", str(wheel)]
         for name in self._pins:
