@@ -10,6 +10,7 @@ from ann_bench.report import scales
 from ann_bench.report.charts import Chart, Point, Series, frontier_of
 from ann_bench.report.style import FAINT, GREY, INK, Layout, Style, style
 
+_BEHIND = "#D8D8D8"
 _RULE = {"color": "#BBBBBB", "linewidth": 0.6, "linestyle": (0, (2, 2)), "zorder": 1}
 
 
@@ -52,22 +53,25 @@ def curves_of(chart: Chart, view: View) -> tuple[list[Curve], int]:
     return curves, undrawn
 
 
-def draw_axes(axes: Axes, curves: list[Curve], view: View, k: int, room: tuple[float, float]) -> None:
-    """Draw the curves on `axes`, with scales, ticks and names.
+def draw_axes(
+    axes: Axes, curves: list[Curve], behind: list[Curve], view: View, room: tuple[float, float]
+) -> None:
+    """Draw the curves on `axes`, with scales and ticks; those `behind` them in grey, as far as they fit.
 
     `room` is the length of a tick label as a share of the x axis, and its height as a share of the y axis.
     """
     layout = view.layout
     shown = [p for curve in curves for p in (*curve.front, *(curve.others if view.raw else ()))]
-    _axis(axes, "x", view.x, view.x_scale, [p.x for p in shown], room[0])
+    _axis(axes, "x", view.x, view.x_scale, [p.x for p in (*shown, *_fronts(behind))], room[0])
     _axis(axes, "y", view.y, view.y_scale, [p.y for p in shown], room[1])
-    axes.set_xlabel(_name(view.x, k), size=layout.text, labelpad=2)
-    axes.set_ylabel(_name(view.y, k), size=layout.text, labelpad=3)
     axes.grid(visible=True, color=FAINT, linewidth=0.5)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(labelsize=layout.small, width=0.6, length=2.5, pad=2, color=INK)
     axes.tick_params(which="minor", width=0.4, length=1.5, color=INK)
+    for curve in behind:
+        xs, ys = [p.x for p in curve.front], [p.y for p in curve.front]
+        axes.plot(xs, ys, color=_BEHIND, linewidth=layout.line * 0.7, zorder=1.5, marker=".", markersize=1.5)
     for order, curve in enumerate(curves):
         _draw(axes, curve, view, 3 + order / 1000)
     if not curves:
@@ -80,6 +84,13 @@ def draw_axes(axes: Axes, curves: list[Curve], view: View, k: int, room: tuple[f
             size=layout.text,
             color=GREY,
         )
+
+
+def name_axes(axes: Axes, view: View, k: int) -> None:
+    """Write what stands along the axes, and in which direction things get better."""
+    layout = view.layout
+    axes.set_xlabel(_name(view.x, k), size=layout.text, labelpad=2)
+    axes.set_ylabel(_name(view.y, k), size=layout.text, labelpad=3)
     right, up = METRICS[view.x].higher_is_better, METRICS[view.y].higher_is_better
     arrow = {(True, True): "↗", (True, False): "↘", (False, True): "↖", (False, False): "↙"}[right, up]
     axes.annotate(
@@ -97,6 +108,10 @@ def marker_of(look: Style, layout: Layout) -> dict[str, Any]:
         "markeredgecolor": look.colour if look.hollow else "white",
         "markeredgewidth": 0.8 if look.hollow else 0.4,
     }
+
+
+def _fronts(curves: list[Curve]) -> list[Point]:
+    return [point for curve in curves for point in curve.front]
 
 
 def _name(metric: str, k: int) -> str:

@@ -55,8 +55,8 @@ class Legend:
         """What the legend takes below the axes."""
         return 8 + -(-len(self.curves) // self.columns) * self.pitch if self.columns and self.curves else 0.0
 
-    def draw(self, figure: Figure, axes: Axes, top: float) -> None:
-        """Draw the entries, sorted by where the curves end; beneath, the first row starts at `top`."""
+    def draw(self, figure: Figure, axes: Axes, left: float, top: float) -> None:
+        """Draw the entries, sorted by where curves end; beneath, the first one starts at `left`, `top`."""
         width, height = figure.get_size_inches() * 72
         box = axes.get_position()
         named = zip(self.curves, self.names, strict=True)
@@ -71,11 +71,11 @@ class Legend:
             rows = -(-len(ends) // self.columns)
             first = top - 5 - self.pitch / 2
             places = [
-                (EDGE + i // rows * (self.entry_width + _GAP), first - i % rows * self.pitch)
+                (left + i // rows * (self.entry_width + _GAP), first - i % rows * self.pitch)
                 for i in reversed(range(len(ends)))
             ]
-        for (left, y), (_, name, curve) in zip(places, ends, strict=True):
-            xs = [(left + x) / width for x in (0.0, _KEY / 2 - 2, _KEY - 4)]
+        for (x_key, y), (_, name, curve) in zip(places, ends, strict=True):
+            xs = [(x_key + x) / width for x in (0.0, _KEY / 2 - 2, _KEY - 4)]
             look = curve.style
             key = Line2D(
                 xs, [y / height] * 3, color=look.colour, linestyle=look.line, linewidth=self.layout.line,
@@ -83,7 +83,7 @@ class Legend:
             )  # fmt: skip
             figure.add_artist(key)
             figure.text(
-                (left + _KEY) / width,
+                (x_key + _KEY) / width,
                 y / height,
                 name,
                 size=self.layout.small,

@@ -30,14 +30,16 @@ LINES: tuple[Line, ...] = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1.2, 1, 1.
 # Order is identity: a new name goes to the end, or every chart made before changes its colours.
 KNOWN = (
     "engine-forest", "hnswlib", "annoy", "faiss-ivf", "faiss-hnsw", "faiss-flat", "bruteforce",
-    "sklearn-brute", "sklearn-kd-tree", "sklearn-ball-tree", "scann", "usearch", "pynndescent", "ngt-onng",
-    "nmslib-hnsw", "voyager", "faiss-ivf-pq", "mrpt", "lorann", "diskann", "svs-vamana", "glass",
-    "vsag-hgraph", "n2", "flatnav", "alayalite", "falconn", "flann", "kgraph", "nndescent", "nearpy",
-    "rpforest", "panns", "puffinn", "datasketch", "rii", "faiss-nsg", "faiss-ivf-pqfs", "faiss-hnsw-sq",
-    "nmslib-sw-graph", "ngt-anng", "ngt-qg", "pgvector", "qdrant", "milvus", "duckdb", "lancedb",
-    "sqlite-vec", "chromadb", "zvec", "redisearch", "weaviate", "elasticsearch", "opensearch", "vespa",
-    "cuvs-cagra", "cuvs-ivf-pq", "gensim", "engine-graph", "engine-ivf", "engine-flat", "lshforest",
-    "scann-soar",
+    "sklearn-brute", "sklearn-kd-tree", "sklearn-ball-tree", "scann", "usearch-f32", "pynndescent",
+    "ngt-onng", "nmslib-hnsw", "voyager", "faiss-ivf-pq", "mrpt", "lorann", "diskann-memory", "svs-vamana",
+    "glass-hnsw", "vsag-hgraph", "n2", "flatnav", "alayalite", "falconn", "flann-kd-trees", "symphonyqg",
+    "nndescent", "nearpy", "rpforest", "panns", "rabitq-ivf", "datasketch-lsh-forest", "rii", "faiss-nsg",
+    "faiss-ivf-pq-fastscan", "faiss-hnsw-sq", "nmslib-sw-graph", "ngt-anng", "ngt-qg", "pgvector-hnsw",
+    "qdrant", "milvus-lite", "duckdb", "lancedb", "sqlite-vec", "chroma", "zvec", "rabitq-hnsw",
+    "ngt-panng", "vsag-hnsw", "glass-nsg", "usearch-bf16", "usearch-i8", "faiss-ivf-rabitq",
+    "word2vec-distance", "engine-graph", "engine-cluster", "engine-flat", "lshforest", "scann-soar",
+    "faiss-ivf-rabitq-fastscan", "faiss-nndescent", "flann-kmeans", "flann-autotuned", "svs-ivf",
+    "svs-vamana-lvq", "svs-vamana-leanvec", "pgvector-ivfflat", "nanopq",
 )  # fmt: skip
 
 

@@ -27,7 +27,8 @@ class UnitVectors:
         norms = np.linalg.norm(train, axis=1, keepdims=True)
         zero = norms == 0
         self.padded = mark_zeros and bool(zero.any())
-        self.rows = train / np.where(zero, np.float32(1), norms)
+        rows = train / np.where(zero, np.float32(1), norms)
+        self.rows = np.ascontiguousarray(rows, dtype=np.float32)
         if self.padded:
             self.rows = np.hstack([self.rows, zero.astype(np.float32)])
 
@@ -46,4 +47,4 @@ class UnitVectors:
     def scale_all(self, vectors: np.ndarray) -> np.ndarray:
         """Return the queries `vectors` (q, d) like the rows, as `scale` does."""
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-        return self.pad_all(vectors / np.where(norms == 0, np.float32(1), norms))
+        return self.pad_all(np.divide(vectors, np.where(norms == 0, np.float32(1), norms), order="C"))

@@ -5,6 +5,7 @@ import os
 
 import mrpt
 import mrptlib
+import numpy as np
 
 from ann_bench.worker.unit_vectors import UnitVectors
 from ann_bench.worker.wrapper import Wrapper
@@ -35,11 +36,12 @@ class Mrpt(Wrapper):
     def set_query(self, threads, target_recall):
         self.subset = self.index.subset(target_recall)
 
+    # It does not look at the strides of what it is asked with.
     def query(self, vector, k):
-        return self.subset.ann(vector, k)
+        return self.subset.ann(np.ascontiguousarray(vector), k)
 
     def query_batch(self, vectors, k):
-        return self.subset.ann(vectors, k)
+        return self.subset.ann(np.ascontiguousarray(vectors), k)
 
     def _query_angle(self, vector, k):
         return self.subset.ann(self.unit.scale(vector), k)

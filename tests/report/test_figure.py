@@ -27,6 +27,11 @@ def curves(drawn):
     }
 
 
+def curves_on(axes):
+    """Return the names of the labelled lines of one panel, in the order they were drawn."""
+    return [line.get_label() for line in axes.get_lines() if not line.get_label().startswith("_")]
+
+
 def texts(drawn):
     """Return the lines around the axes."""
     return [text.get_text().replace("\N{NO-BREAK SPACE}", " ") for text in drawn.texts]
@@ -34,9 +39,9 @@ def texts(drawn):
 
 def overlaps(drawn):
     """Return pairs of texts on the figure that touch, and texts that leave it."""
-    axes = drawn.axes[0]
-    ticks = [*axes.get_xticklabels(), *axes.get_yticklabels()]
-    labels = [*drawn.texts, axes.xaxis.label, axes.yaxis.label, *ticks]
+    ticks = [t for axes in drawn.axes for t in (*axes.get_xticklabels(), *axes.get_yticklabels())]
+    names = [label for axes in drawn.axes for label in (axes.xaxis.label, axes.yaxis.label)]
+    labels = [*drawn.texts, *names, *ticks]
     with drawing():
         drawn.canvas.draw()
         renderer = drawn.canvas.get_renderer()
@@ -242,6 +247,44 @@ def test_an_unknown_scale_is_refused(scale):
         UsageError, match=r"^--y-scale: got '.*'; it is auto, linear, log, symlog, logit, or aN"
     ):
         figure(make_curve("annoy"), y_scale=scale)
+
+
+def test_a_crowd_gets_the_leaders_first_and_then_a_panel_for_each_family():
+    """Beyond 14 curves the fastest share axes; each is named in its family's panel, at most 10 in one."""
+    families = {"graph": 12, "tree": 3, "": 1}
+    records = [
+        make_record(f"{family or 'own'}-{i}", recall=0.9, qps=1e3 * (i + 1) / (1 + len(family)))
+        for family, count in families.items()
+        for i in range(count)
+    ]
+    for record in records:
+        record["algorithm"]["family"] = record["algorithm"]["name"].split("-")[0].replace("own", "")
+    drawn = figure(records)
+    titles = [text for text in texts(drawn) if " of " in f" {text}" or text == "trees"]
+    assert titles == [
+        "the first 12 of 16 at recall 0.9",
+        "graphs, 1 to 6 of 12",
+        "graphs, 7 to 12 of 12",
+        "of no known family",
+        "trees",
+    ]
+    named = [curves_on(axes) for axes in drawn.axes]
+    assert [len(panel) for panel in named] == [12, 6, 6, 1, 3]
+    assert named[1][0] == "graph-11"
+    assert sorted(itertools.chain(*named[1:])) == sorted(record["algorithm"]["name"] for record in records)
+
+
+def test_few_curves_share_one_pair_of_axes():
+    """Up to 14 curves there is one panel, without a title."""
+    assert len(figure([make_record(f"own-{i}") for i in range(14)]).axes) == 1
+
+
+def test_a_crowd_is_drawn_along_any_metric():
+    """Without recall along x the leaders are those with the best y, here the shortest build."""
+    records = [make_record(f"own-{i}", metrics={"build_s": 20.0 - i}) for i in range(16)]
+    drawn = figure(records, x="index_bytes", y="build_s")
+    assert curves_on(drawn.axes[0])[0] == "own-15"
+    assert "the first 12 of 16" in texts(drawn)
 
 
 @pytest.mark.parametrize("width", ["page", "column"])

@@ -49,6 +49,17 @@ def test_the_inner_product_needs_no_mark(train: np.ndarray) -> None:
     np.testing.assert_allclose(found, ranked(train, query), atol=1e-6)
 
 
+def test_vectors_of_any_layout_come_out_row_by_row(train: np.ndarray) -> None:
+    """Libraries that read memory as it lies get C-contiguous float32, whatever came in."""
+    expected = UnitVectors(train)
+    for odd in (np.asfortranarray(train), train.astype(np.float64), np.repeat(train, 2, axis=0)[::2]):
+        unit = UnitVectors(odd)
+        assert unit.rows.dtype == np.float32
+        assert unit.rows.flags.c_contiguous
+        np.testing.assert_allclose(unit.rows, expected.rows, rtol=1e-6)
+    assert expected.scale_all(np.asfortranarray(train)).flags.c_contiguous
+
+
 def test_a_query_of_zeros_stays_one(train: np.ndarray) -> None:
     """It is scaled to zeros, not to NaN."""
     unit = UnitVectors(train)

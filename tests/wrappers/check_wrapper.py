@@ -301,8 +301,8 @@ class Check:
         wrapper.load(str(self.folder / "index"))
         wrapper.set_query(1, **self.spec["query"])
         ids = self.ask(wrapper)
-        self.judge(ids, self.distances, self.spec["recall"])
         assert self.varies or np.array_equal(ids, answers), "the loaded index gives other answers"
+        self.judge(ids, self.distances, self.spec["recall"])
         if "threads" not in self.limits:
             self.check_threads(wrapper)
         wrapper.close()
