@@ -110,7 +110,8 @@ class Installer:
             ) from None
         sources = [canonical(name) for name in recipe.source]
         wheels = [self._built(name) for name in sources]
-        self._report(f"{self.folder.name}: installing {shown_versions(self._pins)}")
+        count = len(self._pins)
+        self._report(f"{self.folder.name}: installing {count} distribution{'' if count == 1 else 's'}")
         command = [*self._refresh, "--requirements", str(self.folder.requirements)]
         for wheel in wheels:
             command += ["--find-links", str(wheel)]
@@ -212,15 +213,6 @@ class Installer:
             "MAKEFLAGS": f"-j{cores}",
             **self.folder.recipe.environ,
         }
-
-
-def shown_versions(versions: Mapping[str, str]) -> str:
-    """Return the first distribution with its version, and how many more there are.
-
-    A recipe pins its library first.
-    """
-    first, *others = [f"{name} {version}" for name, version in versions.items()] or [""]
-    return f"{first} and {len(others)} more" if others else first
 
 
 def missing_packages(packages: Sequence[str]) -> list[str]:

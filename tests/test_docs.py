@@ -30,10 +30,10 @@ def algorithm(tmp_path: Path) -> Algorithm:
 
 
 def test_the_files_of_the_page_are_an_algorithm_and_a_recipe(algorithm: Algorithm, tmp_path: Path) -> None:
-    """The entry is valid, and the recipe pins the library first."""
+    """The entry is valid, and the recipe pins its library."""
     assert len(FILES) == 3
     recipe = read_recipe(algorithm.environment, [tmp_path / "mine"])
-    assert next(iter(recipe.pins())) == algorithm.library
+    assert algorithm.library in recipe.pins()
 
 
 def test_the_wrapper_of_the_page_finds_the_nearest(algorithm: Algorithm, tmp_path: Path) -> None:

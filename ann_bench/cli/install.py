@@ -53,32 +53,32 @@ def main(args: argparse.Namespace) -> int:
         read_recipe(name, args.definitions)
     if not args.list:
         return _install(names, args)
-    from ann_bench.cli.install_display import print_table
+    from ann_bench.cli.install_display import Libraries, print_table
 
-    print_table([describe(name, args.definitions) for name in names])
+    print_table([describe(name, args.definitions) for name in names], Libraries(args.definitions))
     return 0
 
 
 def _install(names: list[str], args: argparse.Namespace) -> int:
     """Install environments, with a table at the end where there are several; return the exit code."""
-    from ann_bench.cli.install_display import Display, print_table
+    from ann_bench.cli.install_display import Display, Libraries, print_table
     from ann_bench.environments import describe
     from ann_bench.installations import install_all
-    from ann_bench.installer import shown_versions
     from ann_bench.machine import allowed_cpus
 
+    libraries = Libraries(args.definitions)
     before = [describe(name, args.definitions) for name in names]
     missing = [environment.name for environment in before if args.force or environment.state != "ready"]
     if len(names) == 1 and not missing:
-        print(f"{names[0]}: ready already ({shown_versions(before[0].versions)})")
+        print(f"{names[0]}: ready already ({libraries.versions(before[0])})")
         return 0
     try:
-        with Display(len(missing)) as display:
+        with Display(len(missing), libraries) as display:
             cpus = allowed_cpus()[: args.jobs]
             install_all(missing, display, cpus=cpus, definitions=args.definitions, force=args.force)
     finally:  # an interrupted call tells what it leaves, too
         after = [describe(name, args.definitions) for name in names]
         if len(names) > 1:
             print()
-            print_table(after)
+            print_table(after, libraries)
     return 1 if any(environment.state in ("failed", "missing") for environment in after) else 0

@@ -1,8 +1,10 @@
 """Installations as they go: those at work on a terminal, plain lines elsewhere; a table at the end."""
 
+import contextlib
 import sys
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -13,18 +15,37 @@ from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElaps
 from rich.table import Column, Table
 from rich.text import Text
 
+from ann_bench.config import load_algorithms
 from ann_bench.environments import Environment
+from ann_bench.errors import ConfigError
 from ann_bench.installations import Observer
-from ann_bench.installer import shown_versions
+from ann_bench.recipes import canonical
 from ann_bench.text import printable
 
 _STYLES = {"ready": "green", "failed": "red", "unavailable": "yellow", "missing": "dim"}
 
 
+class Libraries:
+    """What an environment is there for: the libraries that algorithms measure in it."""
+
+    def __init__(self, definitions: Sequence[Path]) -> None:
+        self._of: dict[str, list[str]] = {}
+        with contextlib.suppress(ConfigError):  # told by what needs the algorithms
+            for algorithm in load_algorithms(definitions).values():
+                self._of.setdefault(algorithm.environment, []).append(canonical(algorithm.library))
+
+    def versions(self, environment: Environment) -> str:
+        """Return the versions of an environment's libraries; of its first pin, where none is measured."""
+        known = [name for name in self._of.get(environment.name, ()) if name in environment.versions]
+        names = dict.fromkeys(known or list(environment.versions)[:1])
+        return ", ".join(f"{name} {environment.versions[name]}" for name in names)
+
+
 class Display(Observer):
     """Shows `count` installations as they go."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, libraries: Libraries) -> None:
+        self._libraries = libraries
         self._console = Console(highlight=False, soft_wrap=True)
         self._count = count
         self._ended = 0
@@ -72,7 +93,7 @@ class Display(Observer):
             self._progress.remove_task(self._tasks[environment.name])
             if self._count > 1:
                 self._show_all()
-        name, versions = environment.name, shown_versions(environment.versions)
+        name, versions = environment.name, self._libraries.versions(environment)
         if environment.state == "ready":
             self._console.print(escape(f"{name}: ready in {environment.seconds:.1f} s ({versions})"))
             return
@@ -84,7 +105,7 @@ class Display(Observer):
         self._progress.update(self._all, description=f"{self._ended} of {self._count} done")
 
 
-def print_table(environments: Sequence[Environment]) -> None:
+def print_table(environments: Sequence[Environment], libraries: Libraries) -> None:
     """Print state, time and versions of environments, or why they are not ready."""
     table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("environment", no_wrap=True)
@@ -92,7 +113,7 @@ def print_table(environments: Sequence[Environment]) -> None:
     table.add_column("seconds", no_wrap=True, justify="right")
     table.add_column("installed, or why not", overflow="fold")
     for environment in environments:
-        text = environment.reason or shown_versions(environment.versions)
+        text = environment.reason or libraries.versions(environment)
         table.add_row(
             environment.name,
             Text(environment.state, style=_STYLES[environment.state]),

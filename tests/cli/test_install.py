@@ -16,6 +16,16 @@ from ann_bench.paths import environments_dir
 from tests.made_up_packages import make_recipe, make_wheel
 from tests.processes import are_gone, wait_for
 
+_ENTRY = """\
+tiny:
+  family: exact
+  library: TinyLib
+  description: a tiny one
+  licence: MIT
+  environment: good
+  wrapper: tiny.Tiny
+  distances: [dot]
+"""
 # Starts a process of its own, writes the ids of both, and waits for it.
 _WAIT = """
 import os, subprocess, sys
@@ -58,7 +68,7 @@ def test_installing_says_what_it_does(definitions: Path, capsys: pytest.CaptureF
     """Each step is a line, the last tells the versions; a second time there is nothing to do."""
     assert call(definitions, "good") == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[:2] == ["good: making the environment", "good: installing tinylib 1.0"]
+    assert lines[:2] == ["good: making the environment", "good: installing 1 distribution"]
     assert lines[2].startswith("good: ready in ")
     assert lines[2].endswith(" s (tinylib 1.0)")
     assert call(definitions, "good") == 0
@@ -89,6 +99,21 @@ def test_several_installations_end_with_a_table(
     assert "ready already" not in capsys.readouterr().out
 
 
+def test_the_version_is_that_of_the_library_that_is_measured(
+    definitions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What a library needs beside itself is not told, wherever it is pinned."""
+    make_wheel(tmp_path / "packages", "aidlib", "3.0")
+    make_recipe(definitions, "good", "aidlib==3.0\ntinylib==1.0", packages=tmp_path / "packages")
+    assert call(definitions, "good") == 0
+    assert capsys.readouterr().out.endswith(" s (aidlib 3.0)\n")
+    (definitions / "wrappers").mkdir()
+    (definitions / "wrappers" / "tiny.py").write_text("class Tiny:\n    pass\n", encoding="utf-8")
+    (definitions / "algorithms.yaml").write_text(_ENTRY, encoding="utf-8")
+    assert call(definitions, "good") == 0
+    assert capsys.readouterr().out == "good: ready already (tinylib 1.0)\n"
+
+
 def test_on_a_terminal_the_steps_are_shown_while_they_last(
     definitions: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -98,7 +123,7 @@ def test_on_a_terminal_the_steps_are_shown_while_they_last(
     printed = capsys.readouterr().out
     assert "of 2 done" in printed
     assert "good: ready in " in printed
-    assert "good: installing tinylib 1.0" in printed
+    assert "good: installing 1 distribution" in printed
     assert "installing" not in printed.rpartition("seconds")[2]
 
 
