@@ -40,7 +40,7 @@ class Environment:
     ----------
     state
         ``ready``; ``missing``: not installed, or from an older recipe; ``failed``: its installation did;
-        ``unavailable``: its recipe says that it cannot be installed, or the machine has no Python for it.
+        ``unavailable``: its recipe says that it cannot be installed here.
     python
         Its interpreter, where it is ready.
     versions
@@ -117,6 +117,8 @@ def install(
 ) -> Environment:
     """Return the environment `name`, made first unless it is ready; a failure is its state, and no exception.
 
+    Where the machine has no Python that the recipe asks for, the environment is unavailable until it has.
+
     Parameters
     ----------
     force
@@ -133,9 +135,9 @@ def install(
     environment = describe(name, definitions)
     if name == HARNESS or (environment.state == "ready" and not force):
         return environment
-    folder = read_recipe(name, definitions)
-    if folder.recipe.unavailable:
+    if environment.state == "unavailable" and environment.log is None:  # so its recipe says, and nobody tried
         return environment
+    folder = read_recipe(name, definitions)
     commands = commands or Commands(allowed_cpus())
     environments_dir().mkdir(parents=True, exist_ok=True)
     lock = _acquired(name, report, commands)
