@@ -191,7 +191,7 @@ def test_what_cannot_be_had_is_unavailable_and_never_tried(tmp_path: Path, packa
     assert (environment.state, environment.reason) == ("unavailable", "no registry has it")
 
 
-def test_an_interpreter_that_is_not_there_makes_a_library_unavailable(
+def test_an_interpreter_that_is_not_there_is_told(
     tmp_path: Path, packages: Path, definitions: list[Path]
 ) -> None:
     """A recipe for a Python that the machine lacks is no failure: it tells which, and is tried again."""
