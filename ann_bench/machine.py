@@ -37,6 +37,14 @@ def machine_facts(cpus: list[int]) -> dict[str, Any]:
     }
 
 
+def allowed_cpus() -> list[int]:
+    """Return the cores that this process may use."""
+    try:
+        return sorted(os.sched_getaffinity(0))
+    except AttributeError:  # not Linux
+        return list(range(os.cpu_count() or 1))
+
+
 def cpu_model() -> str:
     """Return the processor's name."""
     return _cpuinfo("model name") or platform.processor() or platform.machine()
