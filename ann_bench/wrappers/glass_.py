@@ -58,7 +58,7 @@ class _Glass(Wrapper):
         return self._search_batch(vectors, k)
 
     def _search_batch(self, vectors, k):
-        # It ranks 1.5 k rows. A batch, unlike a single search, does not keep a longer list for them by itself.
+        # It ranks 1.5 k rows. A batch, unlike a single search, does not keep a longer list for them itself.
         self.searcher.set_ef(max(self.ef, k + k // 2))
         return self.searcher.batch_search(vectors, k, self.threads)[0]
 

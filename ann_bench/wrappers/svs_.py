@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from typing import Any
 
 import svs
 
@@ -18,6 +19,8 @@ class _Svs(Wrapper):
     The length of the query then changes no ranking, so that queries are left as they are.
     """
 
+    index: Any
+
     def _prepare(self, train):
         """Return the rows to index."""
         if self.distance != "angular":
@@ -25,7 +28,8 @@ class _Svs(Wrapper):
         self.unit = UnitVectors(train)
         if self.unit.padded:
             self.query, self.query_batch = self._query_padded, self._query_batch_padded
-        rows, self.unit.rows = self.unit.rows, None  # the index has a copy
+        rows = self.unit.rows
+        del self.unit.rows  # the index has a copy
         return rows
 
     def query(self, vector, k):
@@ -100,7 +104,7 @@ class VamanaLvq(_Vamana):
 
 
 class VamanaLeanVec(_Vamana):
-    """The graph over rows projected to fewer dimensions (Tepper et al. 2024), whole ones ranking the found."""
+    """The graph over rows projected to fewer dimensions (Tepper et al. 2024); whole ones rank the found."""
 
     def _data(self, rows, path, leanvec_dims, primary_kind, secondary_kind):
         return svs.LeanVecLoader(
