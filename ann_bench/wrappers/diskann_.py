@@ -13,7 +13,8 @@ from ann_bench.worker.wrapper import Wrapper
 class _DiskAnn(Wrapper):
     """What both indexes share: each is some files in a folder, built there and opened.
 
-    For angles rows and queries are normalised, which is its user's work and is timed.
+    For angles rows and queries are normalised, which is its user's work and is timed. Asked for more answers
+    than there are rows, it makes up the rest.
     """
 
     def make(self, rows, folder, threads, **parameters):
@@ -32,6 +33,7 @@ class _DiskAnn(Wrapper):
         self.index = self.open(self.folder, threads)
 
     def _prepare(self, train, distance):
+        self.n = len(train)
         if distance != "angular":
             return train
         self.unit = UnitVectors(train)
@@ -43,17 +45,17 @@ class _DiskAnn(Wrapper):
         self.threads = threads
 
     def query(self, vector, k):
-        return self.index.search(vector, k, **self.parameters).identifiers
+        return self.index.search(vector, k if k < self.n else self.n, **self.parameters).identifiers
 
     def query_batch(self, vectors, k):
-        return self.index.batch_search(vectors, k, num_threads=self.threads, **self.parameters).identifiers
+        found = self.index.batch_search(vectors, min(k, self.n), num_threads=self.threads, **self.parameters)
+        return found.identifiers
 
     def _query_angle(self, vector, k):
-        return self.index.search(self.unit.scale(vector), k, **self.parameters).identifiers
+        return type(self).query(self, self.unit.scale(vector), k)
 
     def _query_angle_batch(self, vectors, k):
-        vectors = self.unit.scale_all(vectors)
-        return self.index.batch_search(vectors, k, num_threads=self.threads, **self.parameters).identifiers
+        return type(self).query_batch(self, self.unit.scale_all(vectors), k)
 
     def save(self, path):
         shutil.copytree(self.folder, os.fspath(path))

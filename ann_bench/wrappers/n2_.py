@@ -4,17 +4,23 @@ import os
 
 from n2 import HnswIndex
 
+from ann_bench.worker.unit_vectors import UnitVectors
 from ann_bench.worker.wrapper import Wrapper
 
-METRICS = {"euclidean": "L2", "angular": "angular", "dot": "dot"}
+METRICS = {"euclidean": "L2", "angular": "dot", "dot": "dot"}
 
 
 class N2(Wrapper):
-    """One `HnswIndex`; its metric "angular" normalises rows and queries itself."""
+    """One `HnswIndex`.
+
+    With its metric "angular" a query of zeros gets other answers each time. Rows of length 1 have the same
+    order by inner product, whatever the length of the query.
+    """
 
     def build(self, train, distance, threads, m, ef_construction):
         self.index = HnswIndex(self.dimension, METRICS[distance])
-        for row in train:
+        rows = UnitVectors(train, mark_zeros=False).rows if distance == "angular" else train
+        for row in rows:
             self.index.add_data(row)
         self.index.build(m=m, max_m0=2 * m, ef_construction=ef_construction, n_threads=threads)
 

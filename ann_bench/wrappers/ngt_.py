@@ -8,6 +8,7 @@ import tempfile
 import ngtpy
 import numpy as np
 
+from ann_bench.worker.unit_vectors import UnitVectors
 from ann_bench.worker.wrapper import Wrapper
 
 DISTANCES = {
@@ -150,4 +151,86 @@ class Qg(Onng):
         return self.index.search(np.ascontiguousarray(vector), k)
 
     # The module does not search for many at once here.
+    query_batch = Wrapper.query_batch
+
+
+class _Construction(ctypes.Structure):
+    _fields_ = (
+        ("extended_dimension", ctypes.c_size_t),
+        ("dimension", ctypes.c_size_t),
+        ("number_of_subvectors", ctypes.c_size_t),
+        ("number_of_blobs", ctypes.c_size_t),
+        ("internal_data_type", ctypes.c_int),
+        ("data_type", ctypes.c_int),
+        ("distance_type", ctypes.c_int),
+    )
+
+
+class _Building(ctypes.Structure):
+    _fields_ = (
+        ("hierarchical_clustering_init_mode", ctypes.c_int),
+        ("number_of_first_objects", ctypes.c_size_t),
+        ("number_of_first_clusters", ctypes.c_size_t),
+        ("number_of_second_objects", ctypes.c_size_t),
+        ("number_of_second_clusters", ctypes.c_size_t),
+        ("number_of_third_clusters", ctypes.c_size_t),
+        ("number_of_objects", ctypes.c_size_t),
+        ("number_of_subvectors", ctypes.c_size_t),
+        ("optimization_clustering_init_mode", ctypes.c_int),
+        ("rotation_iteration", ctypes.c_size_t),
+        ("subvector_iteration", ctypes.c_size_t),
+        ("number_of_matrices", ctypes.c_size_t),
+        ("rotation", ctypes.c_bool),
+        ("repositioning", ctypes.c_bool),
+    )
+
+
+class Qbg(_Graph):
+    """Blobs of codes, found by a graph over the blobs (quantised blob graph).
+
+    Made by the interface for C as well, of rows and queries of length 1 for angles: its user's work, timed.
+    """
+
+    def make(self, path, train, distance, threads, number_of_blobs, **parameters):
+        rows = UnitVectors(train).rows if distance == "angular" else train
+        whole = 16 * ((rows.shape[1] + 15) // 16)
+        construction = _Construction()
+        ngt.qbg_initialize_construction_parameters(ctypes.byref(construction))
+        construction.dimension = rows.shape[1]
+        construction.extended_dimension = construction.number_of_subvectors = whole
+        _call("qbg_create", path, ctypes.byref(construction))
+        index = ngtpy.QuantizedBlobIndex(path, read_only=False)
+        index.batch_insert(rows)
+        index.save()
+        del index
+        building = _Building()
+        ngt.qbg_initialize_build_parameters(ctypes.byref(building))
+        # Three layers of clusters; each is learnt from as many rows as there are or a hundred for each.
+        for layer, clusters in (("first", 10), ("second", 100), ("third", number_of_blobs)):
+            clusters = min(clusters, len(rows) // 2)
+            setattr(building, "number_of_%s_clusters" % layer, clusters)
+            if layer != "third":
+                setattr(building, "number_of_%s_objects" % layer, min(100 * clusters, len(rows)))
+        building.number_of_objects = min(building.number_of_objects, len(rows))
+        for name, value in parameters.items():
+            setattr(building, name, value)
+        _call("qbg_build_index", path, ctypes.byref(building))
+
+    def open(self, path):
+        if self.distance == "angular":
+            self.unit = UnitVectors(self.train)
+            self.query = self._query_angle
+        index = ngtpy.QuantizedBlobIndex(path, refinement_object_type="Float")
+        index.set_with_distance(False)
+        return index
+
+    def set_query(self, threads, **parameters):
+        self.index.set(**parameters)
+
+    def query(self, vector, k):
+        return self.index.search(np.ascontiguousarray(vector), k)
+
+    def _query_angle(self, vector, k):
+        return self.index.search(self.unit.scale(vector), k)
+
     query_batch = Wrapper.query_batch

