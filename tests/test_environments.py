@@ -205,7 +205,7 @@ def test_a_recipe_for_some_processors_says_why(tmp_path: Path, packages: Path) -
     make_recipe(
         tmp_path / "defs", "tiny", "tinylib==1.0", packages=packages, recipe="processors: [MadeHere]\n"
     )
-    with pytest.raises(ConfigError, match="recipe.yaml:1: processors: `unavailable` is missing"):
+    with pytest.raises(ConfigError, match="processors: `unavailable` is missing"):
         describe("tiny", [tmp_path / "defs"])
 
 
