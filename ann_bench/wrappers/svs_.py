@@ -73,6 +73,7 @@ class Vamana(_Vamana):
         return rows
 
     def save(self, path):
+        os.mkdir(path)
         self.index.save(*self._parts(path))
 
     def load(self, path):
