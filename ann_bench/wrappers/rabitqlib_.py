@@ -1,7 +1,6 @@
 """RaBitQ-Library (VectorDB-NTU/RaBitQ-Library): codes of 1 to 9 bits a dimension, in graphs and in cells."""
 
 import os
-from typing import Any
 
 import numpy as np
 from rabitqlib import FinalAssignmentMode, HnswIndex, IvfIndex, QGKMeans, RaBitQKMeans, SymqgIndex
@@ -22,7 +21,7 @@ class _Rabitq(Wrapper):
     queries are left as they are where that costs no recall. Searches take queries in rows only.
     """
 
-    index_class: Any = None
+    index_class = None
 
     def _metric(self):
         return "l2" if self.distance == "euclidean" else "ip"
@@ -80,7 +79,7 @@ class SymphonyQG(_Rabitq):
 
 
 class Ivf(_Rabitq):
-    """RaBitQ codes (Gao & Long 2024) in the cells of a clustering; of 32 bits: whole rows rank the found."""
+    """RaBitQ codes (Gao & Long 2024) in the cells of a clustering; with 32 bits whole rows rank."""
 
     index_class = IvfIndex
 
