@@ -84,8 +84,8 @@ def describe(name: str, definitions: Sequence[Path] = ()) -> Environment:
     if name == HARNESS:
         return _harness()
     folder = read_recipe(name, definitions)
-    if folder.recipe.unavailable:
-        return Environment(name, "unavailable", reason=folder.recipe.unavailable)
+    if unavailable := folder.recipe.unavailable_here():
+        return Environment(name, "unavailable", reason=unavailable)
     outcome = _read_outcome(name)
     if outcome is None:
         return Environment(name, "missing", reason=f"not installed: ann-bench install {name}")

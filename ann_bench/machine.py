@@ -50,6 +50,11 @@ def cpu_model() -> str:
     return _cpuinfo("model name") or platform.processor() or platform.machine()
 
 
+def cpu_vendor() -> str:
+    """Return who made the processor, as /proc/cpuinfo tells it; nothing where it does not."""
+    return _cpuinfo("vendor_id") or ""
+
+
 def _cpuinfo(key: str) -> str | None:
     text = _text(Path("/proc/cpuinfo")) or ""
     for line in text.splitlines():

@@ -132,3 +132,18 @@ class Hnsw(_Faiss):
 
     def distance_computations(self):
         return faiss.cvar.hnsw_stats.ndis
+
+
+class NNDescent(_Faiss):
+    """Graph of near neighbours found by NN-descent (Dong et al. 2011), searched from rows taken at random."""
+
+    def empty(self, dimension, metric, K, L, iter):
+        index = faiss.IndexNNDescentFlat(dimension, K, metric)
+        index.nndescent.L = L
+        index.nndescent.iter = iter
+        index.nndescent.random_seed = self.seed
+        return index
+
+    def set_query(self, threads, search_L):
+        faiss.omp_set_num_threads(threads)
+        self.index.nndescent.search_L = search_L
