@@ -37,7 +37,7 @@ test-native: .venv/.installed-test ## build and run the C++ tests, plain and und
 # A library that cannot be installed fails it, after the others are tested.
 test-libraries: .venv/.installed-test ## install every library and test its wrapper
 	@$(BIN)/ann-bench install --all; installed=$$?; \
-		$(BIN)/python -m pytest tests/wrappers $(ARGS) && exit $$installed
+		$(BIN)/python -m pytest --watch-memory 20 tests/wrappers $(ARGS) && exit $$installed
 
 lint: .venv/.installed-lint ## check style and types
 	$(BIN)/ruff check

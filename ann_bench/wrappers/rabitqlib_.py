@@ -79,7 +79,7 @@ class SymphonyQG(_Rabitq):
 
 
 class Ivf(_Rabitq):
-    """RaBitQ codes (Gao & Long 2024) in the cells of a clustering; 32 bits: whole rows rank what they find."""
+    """RaBitQ codes (Gao & Long 2024) in the cells of a clustering; with 32 bits whole rows rank."""
 
     index_class = IvfIndex
 
