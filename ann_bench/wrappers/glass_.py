@@ -38,7 +38,8 @@ class _Glass(Wrapper):
             return train
         self.unit = UnitVectors(train, mark_zeros=False)
         self.query, self.query_batch = self._query_angle, self._query_angle_batch
-        rows, self.unit.rows = self.unit.rows, None  # the searcher has copies
+        rows = self.unit.rows
+        del self.unit.rows  # the searcher has copies
         return rows
 
     def _search(self, graph, rows, search_quant, refine_quant):

@@ -1,6 +1,7 @@
 """RaBitQ-Library (VectorDB-NTU/RaBitQ-Library): codes of 1 to 9 bits a dimension, in graphs and in cells."""
 
 import os
+from typing import Any
 
 import numpy as np
 from rabitqlib import FinalAssignmentMode, HnswIndex, IvfIndex, QGKMeans, RaBitQKMeans, SymqgIndex
@@ -21,7 +22,7 @@ class _Rabitq(Wrapper):
     queries are left as they are where that costs no recall. Searches take queries in rows only.
     """
 
-    index_class = None
+    index_class: Any = None
 
     def _metric(self):
         return "l2" if self.distance == "euclidean" else "ip"

@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from typing import Any
 
 import numpy as np
 import svs
@@ -19,6 +20,8 @@ class _Svs(Wrapper):
     The length of the query then changes no ranking, so that queries are left as they are.
     """
 
+    index: Any
+
     def _prepare(self, train):
         """Return the rows to index."""
         self.most = len(train)  # asked for more, it returns row 0 again and again
@@ -27,7 +30,8 @@ class _Svs(Wrapper):
         self.unit = UnitVectors(train)
         if self.unit.padded:
             self.query, self.query_batch = self._query_padded, self._query_batch_padded
-        rows, self.unit.rows = self.unit.rows, None  # the index has a copy
+        rows = self.unit.rows
+        del self.unit.rows  # the index has a copy
         return rows
 
     def query(self, vector, k):
