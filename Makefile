@@ -11,10 +11,10 @@ LIBRARIES := annoy hnswlib faiss
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-python test-native lint format clean
+.PHONY: help install run test test-python test-native test-libraries lint format clean
 
 help: ## list the commands
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 run: install ## install the libraries that are missing, measure, draw (more flags in ARGS)
 	@$(BIN)/ann-bench install $(LIBRARIES) || echo "going on with what is installed"
@@ -33,6 +33,11 @@ test-native: .venv/.installed-test ## build and run the C++ tests, plain and und
 	@for preset in release address thread; do \
 		PATH="$(CURDIR)/$(BIN):$$PATH" sh -ec 'cmake --preset $$0 >/dev/null; cmake --build --preset $$0; ctest --preset $$0' \
 			$$preset || exit 1; done
+
+# A library that cannot be installed fails it, after the others are tested.
+test-libraries: .venv/.installed-test ## install every library and test its wrapper
+	@$(BIN)/ann-bench install --all; installed=$$?; \
+		$(BIN)/python -m pytest --watch-memory 20 tests/wrappers $(ARGS) && exit $$installed
 
 lint: .venv/.installed-lint ## check style and types
 	$(BIN)/ruff check

@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
@@ -38,6 +38,8 @@ def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
+Family = Literal["tree", "graph", "hash", "quantisation", "cluster", "exact", "store"]
+FAMILIES: tuple[Family, ...] = get_args(Family)
 Distance = Annotated[str, AfterValidator(_known_distance)]
 Value = bool | int | float | str
 Grid = dict[str, tuple[Value, ...]]
@@ -137,7 +139,7 @@ class Override(CheckedModel):
 class Entry(CheckedModel):
     """An algorithm as `algorithms.yaml` tells it."""
 
-    family: Literal["tree", "graph", "hash", "quantisation", "cluster", "exact", "store"]
+    family: Family
     library: str
     description: str
     home: str = Field(default="", pattern=r"^$|^https?://")

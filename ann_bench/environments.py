@@ -5,6 +5,7 @@ into its place, says that the installation ended, and how: without it the folder
 one and is made anew. `NAME.log` holds what the last installation said.
 """
 
+import contextlib
 import functools
 import hashlib
 import importlib.metadata
@@ -20,12 +21,15 @@ from typing import Any, Literal
 import filelock
 
 from ann_bench import __version__
-from ann_bench.errors import InstallError
+from ann_bench.errors import InstallError, MissingPythonError
+from ann_bench.machine import allowed_cpus
 from ann_bench.paths import PACKAGE, environments_dir
 from ann_bench.recipes import HARNESS, parse_lock, read_recipe
+from ann_bench.supervised import Commands
 
 ENGINE = "ann_bench"
 State = Literal["ready", "missing", "failed", "unavailable"]
+_LOOK_UP_S = 0.3
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,7 @@ class Environment:
     ----------
     state
         ``ready``; ``missing``: not installed, or from an older recipe; ``failed``: its installation did;
-        ``unavailable``: its recipe says that it cannot be installed.
+        ``unavailable``: its recipe says that it cannot be installed here.
     python
         Its interpreter, where it is ready.
     versions
@@ -80,17 +84,17 @@ def describe(name: str, definitions: Sequence[Path] = ()) -> Environment:
     if name == HARNESS:
         return _harness()
     folder = read_recipe(name, definitions)
-    if folder.recipe.unavailable:
-        return Environment(name, "unavailable", reason=folder.recipe.unavailable)
+    if unavailable := folder.recipe.unavailable_here():
+        return Environment(name, "unavailable", reason=unavailable)
     outcome = _read_outcome(name)
     if outcome is None:
         return Environment(name, "missing", reason=f"not installed: ann-bench install {name}")
     if outcome.recipe != folder.digest():
         reason = f"its recipe has changed since it was installed: ann-bench install {name}"
         return Environment(name, "missing", reason=reason)
-    if outcome.state == "failed":
+    if outcome.state != "ready":
         return Environment(
-            name, "failed", reason=outcome.reason, seconds=outcome.seconds, log=_beside(name, "log")
+            name, outcome.state, reason=outcome.reason, seconds=outcome.seconds, log=_beside(name, "log")
         )
     python = _python(name)
     if not python.exists():
@@ -108,8 +112,12 @@ def install(
     definitions: Sequence[Path] = (),
     force: bool = False,
     report: Callable[[str], None] = lambda _line: None,
+    commands: Commands | None = None,
+    cores: int | None = None,
 ) -> Environment:
     """Return the environment `name`, made first unless it is ready; a failure is its state, and no exception.
+
+    Where the machine has no Python that the recipe asks for, the environment is unavailable until it has.
 
     Parameters
     ----------
@@ -117,20 +125,22 @@ def install(
         Make it anew even if it is ready.
     report
         Gets a line for each step.
+    commands
+        What runs the steps; once stopped it makes `Stopped` end the installation, and leaves it to be done.
+    cores
+        How many cores a build may keep busy; all that this process may use, if None.
     """
     from ann_bench.installer import Installer, missing_packages
 
     environment = describe(name, definitions)
-    if environment.state == "unavailable" or name == HARNESS or (environment.state == "ready" and not force):
+    if name == HARNESS or (environment.state == "ready" and not force):
+        return environment
+    if environment.state == "unavailable" and environment.log is None:  # so its recipe says, and nobody tried
         return environment
     folder = read_recipe(name, definitions)
+    commands = commands or Commands(allowed_cpus())
     environments_dir().mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(_beside(name, "lock"))
-    try:
-        lock.acquire(blocking=False)
-    except filelock.Timeout:
-        report(f"{name}: another process is installing it; waiting")
-        lock.acquire()
+    lock = _acquired(name, report, commands)
     try:
         environment = describe(name, definitions)
         if environment.state == "ready" and not force:
@@ -138,9 +148,13 @@ def install(
         _beside(name, "json").unlink(missing_ok=True)
         start = time.monotonic()
         with _beside(name, "log").open("w", encoding="utf-8") as log:
+            target = environments_dir() / name
+            share = cores or len(commands.cpus)
+            installer = Installer(folder, target, log, report, commands, share, refresh=force)
             try:
-                text = Installer(folder, environments_dir() / name, log, report).install()
-                outcome = _Outcome("ready", folder.digest(), lock=text)
+                outcome = _Outcome("ready", folder.digest(), lock=installer.install())
+            except MissingPythonError as error:
+                outcome = _Outcome("unavailable", folder.digest(), reason=str(error))
             except InstallError as error:
                 missing = missing_packages(folder.recipe.apt)
                 hint = f" (missing Debian packages: {', '.join(missing)})" if missing else ""
@@ -149,6 +163,20 @@ def install(
     finally:
         lock.release()
     return describe(name, definitions)
+
+
+def _acquired(name: str, report: Callable[[str], None], commands: Commands) -> filelock.BaseFileLock:
+    """Return the lock of an environment, once it is ours."""
+    lock = filelock.FileLock(_beside(name, "lock"))
+    with contextlib.suppress(filelock.Timeout):
+        lock.acquire(blocking=False)
+    if not lock.is_locked:
+        report(f"{name}: another process is installing it; waiting")
+    while not lock.is_locked:
+        commands.check()
+        with contextlib.suppress(filelock.Timeout):
+            lock.acquire(timeout=_LOOK_UP_S)
+    return lock
 
 
 def library_version(environment: str, library: str) -> str:

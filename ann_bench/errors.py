@@ -28,6 +28,10 @@ class InstallError(AnnBenchError):
     """A library's environment cannot be made or used."""
 
 
+class MissingPythonError(InstallError):
+    """A library's environment needs an interpreter that is not on this machine."""
+
+
 class ResultsError(AnnBenchError):
     """A results file cannot be written or read."""
 

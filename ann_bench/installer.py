@@ -1,5 +1,7 @@
 """What makes an environment: uv, a package of the registry, called step by step, everything it says in a log.
 
+Each step is a command of `ann_bench.supervised`: it ends with Ctrl-C, and with this program.
+
 A distribution without a wheel in the registry is built once; its wheel is kept under `paths.wheels_dir()`, by
 requirement, interpreter and processor (libraries of this field compile for the processor they are built on).
 """
@@ -18,9 +20,10 @@ from typing import IO
 
 import uv
 
-from ann_bench.errors import InstallError
+from ann_bench.errors import InstallError, MissingPythonError
 from ann_bench.paths import wheels_dir
 from ann_bench.recipes import RecipeFolder, canonical, parse_lock
+from ann_bench.supervised import Commands
 
 # What tells most of why a build or an installation failed, the more telling first.
 _TELLING = (
@@ -30,7 +33,16 @@ _TELLING = (
     r"^.*: command not found$",
 )
 _UNSOLVED = "No solution found when resolving dependencies"
+_NO_PYTHON = "No interpreter found for "
 _LONGEST_REASON = 300
+# What tells builds how many jobs to run at a time, beside make's own MAKEFLAGS.
+_JOBS = (
+    "MAX_JOBS",
+    "CMAKE_BUILD_PARALLEL_LEVEL",
+    "CARGO_BUILD_JOBS",
+    "UV_CONCURRENT_BUILDS",
+    "UV_CONCURRENT_INSTALLS",
+)
 # The worker's oldest Python; uv refuses to look on when it meets one that is much older.
 _OLDEST = (3, 7)
 
@@ -48,10 +60,24 @@ class Installer:
         Gets every command and what it printed.
     report
         Gets a line for each step.
+    commands
+        Runs what takes long.
+    cores
+        How many of them a build may keep busy.
+    refresh
+        Look anew at what uv knows by its name, such as a wheel in a folder that was built again.
     """
 
     def __init__(
-        self, folder: RecipeFolder, target: Path, log: IO[str], report: Callable[[str], None]
+        self,
+        folder: RecipeFolder,
+        target: Path,
+        log: IO[str],
+        report: Callable[[str], None],
+        commands: Commands,
+        cores: int,
+        *,
+        refresh: bool = False,
     ) -> None:
         self.folder = folder
         self.target = target
@@ -59,18 +85,34 @@ class Installer:
         self._pins = folder.pins()
         self._log = log
         self._report = report
+        self._commands = commands
+        self._cores = cores
+        self._refresh = ["--refresh"] if refresh else []
         self._uv = uv.find_uv_bin()
 
     def install(self) -> str:
-        """Make the environment and return its lock; `InstallError` gives the telling line of what failed."""
+        """Make the environment and return its lock.
+
+        `InstallError` gives the telling line of what failed, `MissingPythonError` the Python that is not
+        there; `Stopped` leaves things as they are.
+        """
         recipe = self.folder.recipe
         shutil.rmtree(self.target, ignore_errors=True)
         self._report(f"{self.folder.name}: making the environment")
-        self._run([self._uv, "venv", "--python", recipe.python or sys.executable, str(self.target)])
+        try:
+            self._run([self._uv, "venv", "--python", recipe.python or sys.executable, str(self.target)])
+        except InstallError as error:
+            if not str(error).startswith(_NO_PYTHON):
+                raise
+            raise MissingPythonError(
+                f"needs Python {recipe.python}, and no such interpreter is on this machine; with one: "
+                f"ann-bench install {self.folder.name}"
+            ) from None
         sources = [canonical(name) for name in recipe.source]
         wheels = [self._built(name) for name in sources]
-        self._report(f"{self.folder.name}: installing {self._pinned()}")
-        command = ["--requirements", str(self.folder.requirements)]
+        count = len(self._pins)
+        self._report(f"{self.folder.name}: installing {count} distribution{'' if count == 1 else 's'}")
+        command = [*self._refresh, "--requirements", str(self.folder.requirements)]
         for wheel in wheels:
             command += ["--find-links", str(wheel)]
         for name in self._pins:
@@ -81,27 +123,24 @@ class Installer:
         for step in recipe.steps:
             self._report(f"{self.folder.name}: {step}")
             self._run(shlex.split(step))
-        return self._run(self._pip("freeze"))
+        return self._ask(self._pip("freeze"))
 
     def _pip(self, command: str) -> list[str]:
         return [self._uv, "pip", command, "--python", str(self.python)]
 
     def _check_pinned(self) -> None:
         """Raise `InstallError` if something came along that nobody pinned: it may be another tomorrow."""
-        installed = parse_lock(self._run(self._pip("freeze")))
+        installed = parse_lock(self._ask(self._pip("freeze")))
         unpinned = [f"{name}=={version}" for name, version in installed.items() if name not in self._pins]
         if unpinned:
             raise InstallError(
                 f"{self.folder.requirements}: pin what others need, too: {', '.join(unpinned)}"
             )
 
-    def _pinned(self) -> str:
-        return ", ".join(f"{name} {version}" for name, version in self._pins.items())
-
     def _built(self, name: str) -> Path:
         """Return the folder that keeps the wheel of `name`; build it if there is none yet."""
         requirement = f"{name}=={self._pins[name]}"
-        soabi = self._run(
+        soabi = self._ask(
             [str(self.python), "-c", "import sysconfig; print(sysconfig.get_config_var('SOABI'))"]
         )
         kept = wheels_dir() / _wheel_key(requirement, soabi.strip(), self.folder.recipe.environ)
@@ -128,23 +167,30 @@ class Installer:
         shutil.rmtree(scratch)
         return kept
 
-    def _run(self, command: Sequence[str]) -> str:
-        """Run `command` in the recipe's folder and return what it printed on standard output."""
+    def _run(self, command: Sequence[str]) -> None:
+        """Run `command` in the recipe's folder, until it ends or the commands are stopped."""
         self._log.write(f"$ {shlex.join(command)}\n")
         self._log.flush()
-        try:
-            done = subprocess.run(
-                command,
-                cwd=self.folder.path,
-                env=self._environ(),
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                check=False,
-            )
-        except OSError as error:
-            raise InstallError(f"{command[0]}: {error.strerror}") from None
+        code, output = self._commands.run(command, self.folder.path, self._environ())
+        self._log.write(output)
+        if code != 0:
+            raise InstallError(telling_line(output))
+
+    def _ask(self, command: Sequence[str]) -> str:
+        """Return what a quick `command` prints on its standard output."""
+        self._commands.check()
+        self._log.write(f"$ {shlex.join(command)}\n")
+        done = subprocess.run(
+            command,
+            cwd=self.folder.path,
+            env=self._environ(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            start_new_session=True,  # Ctrl-C would be taken for its failure
+        )
         self._log.write(done.stdout + done.stderr)
         if done.returncode != 0:
             raise InstallError(telling_line(done.stdout + "\n" + done.stderr))
@@ -154,6 +200,7 @@ class Installer:
         unwanted = ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME")
         environ = {key: value for key, value in os.environ.items() if key not in unwanted}
         path = [self.python.parent, Path(self._uv).parent, *_interpreter_folders()]
+        cores = str(self._cores)
         return {
             **environ,
             "PATH": os.pathsep.join(str(folder) for folder in path),
@@ -162,6 +209,8 @@ class Installer:
             "UV_NO_PROGRESS": "1",
             "UV_LINK_MODE": "copy",  # a library that changes its own files must not change uv's cache
             "NO_COLOR": "1",
+            **dict.fromkeys(_JOBS, cores),
+            "MAKEFLAGS": f"-j{cores}",
             **self.folder.recipe.environ,
         }
 

@@ -37,9 +37,22 @@ def machine_facts(cpus: list[int]) -> dict[str, Any]:
     }
 
 
+def allowed_cpus() -> list[int]:
+    """Return the cores that this process may use."""
+    try:
+        return sorted(os.sched_getaffinity(0))
+    except AttributeError:  # not Linux
+        return list(range(os.cpu_count() or 1))
+
+
 def cpu_model() -> str:
     """Return the processor's name."""
     return _cpuinfo("model name") or platform.processor() or platform.machine()
+
+
+def cpu_vendor() -> str:
+    """Return who made the processor, as /proc/cpuinfo tells it; nothing where it does not."""
+    return _cpuinfo("vendor_id") or ""
 
 
 def _cpuinfo(key: str) -> str | None:

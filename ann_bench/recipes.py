@@ -9,11 +9,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from ann_bench.checked_yaml import CheckedModel, Document, near
+from ann_bench.checked_yaml import CheckedModel, Document, mistake, near
 from ann_bench.errors import ConfigError, UsageError
+from ann_bench.machine import cpu_vendor
 from ann_bench.paths import carried
 
 HARNESS = "harness"
@@ -41,6 +43,8 @@ class Recipe(CheckedModel):
         Commands to run afterwards, in the recipe's folder, with the environment's programs first on PATH.
     unavailable
         Why the library cannot be installed: it is then listed with this reason, and no attempt is made.
+    processors
+        Vendors of processors, as /proc/cpuinfo names them: on those `unavailable` does not hold.
     """
 
     python: str = Field(
@@ -52,6 +56,17 @@ class Recipe(CheckedModel):
     environ: dict[str, str] = Field(default_factory=dict)
     steps: tuple[str, ...] = ()
     unavailable: str = ""
+    processors: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _processors_have_a_reason(self) -> Self:
+        if self.processors and not self.unavailable:
+            raise mistake("`unavailable` is missing: why not on other processors?", at=("processors",))
+        return self
+
+    def unavailable_here(self) -> str:
+        """Return why the library cannot be installed on this machine; nothing where it can."""
+        return "" if cpu_vendor() in self.processors else self.unavailable
 
 
 @dataclass(frozen=True)
@@ -136,7 +151,7 @@ def read_recipe(name: str, definitions: Sequence[Path] = ()) -> RecipeFolder:
     recipe = Document.read(file).validated(Recipe) if file.is_file() else Recipe()
     folder = RecipeFolder(name, path, recipe)
     pins = folder.pins()
-    if not pins and not recipe.unavailable:
+    if not pins and not recipe.unavailable_here():
         raise ConfigError(
             f"{folder.requirements}: pins nothing; write one line `name==version` for each distribution"
         )

@@ -187,6 +187,28 @@ def test_what_cannot_be_had_is_unavailable_and_never_tried(tmp_path: Path, packa
     assert (environment.state, environment.reason) == ("unavailable", "no registry has it")
 
 
+@pytest.mark.parametrize(("vendor", "state"), [("MadeBefore", "unavailable"), ("MadeHere", "missing")])
+def test_what_runs_on_some_processors_only_is_unavailable_on_others(
+    tmp_path: Path, packages: Path, monkeypatch: pytest.MonkeyPatch, vendor: str, state: str
+) -> None:
+    """A recipe's `unavailable` does not hold on the processors that it names."""
+    monkeypatch.setattr("ann_bench.recipes.cpu_vendor", lambda: vendor)
+    recipe = "unavailable: only for processors made here\nprocessors: [MadeHere]\n"
+    make_recipe(tmp_path / "defs", "tiny", "tinylib==1.0", packages=packages, recipe=recipe)
+    environment = describe("tiny", [tmp_path / "defs"])
+    assert environment.state == state
+    assert (environment.reason == "only for processors made here") == (state == "unavailable")
+
+
+def test_a_recipe_for_some_processors_says_why(tmp_path: Path, packages: Path) -> None:
+    """`processors` without the reason that holds on others is a mistake."""
+    make_recipe(
+        tmp_path / "defs", "tiny", "tinylib==1.0", packages=packages, recipe="processors: [MadeHere]\n"
+    )
+    with pytest.raises(ConfigError, match="processors: `unavailable` is missing"):
+        describe("tiny", [tmp_path / "defs"])
+
+
 def test_an_interpreter_that_is_not_there_is_told(
     tmp_path: Path, packages: Path, definitions: list[Path]
 ) -> None:

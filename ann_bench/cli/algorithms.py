@@ -1,31 +1,46 @@
 """`ann-bench algorithms`: what can be measured."""
 
 import argparse
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ann_bench.cli.arguments import add_definitions
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from ann_bench.config import Algorithm, Grid
 
 HELP = "list the algorithms, or show one"
 _UNKNOWN = "-"
+_HEADINGS = ("algorithm", "family", "library", "distances", "state", "environment", "licence", "home page")
+_ALWAYS_SHOWN = 5
+_FOLDED = ("library", "home page")
+_ANY_WIDTH = 1000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `ann-bench algorithms`."""
     parser.description = (
-        "List what can be measured, or show an algorithm: its parameters, and what each preset asks for."
+        "List what can be measured, or show an algorithm: its parameters, and what each preset asks for. The"
+        " list has environment, licence and home page too where there is room for them: on a wide terminal,"
+        " in a pipe or a file."
     )
     parser.epilog = """\
 examples:
   ann-bench algorithms
+  ann-bench algorithms --family graph --distance dot
+  ann-bench algorithms --wide | less -S
   ann-bench algorithms hnswlib
   ann-bench algorithms --json"""
     parser.add_argument(
         "names", nargs="*", metavar="NAME", help="show these, * and ? allowed (default: list all)"
     )
+    parser.add_argument("--family", metavar="NAME", help="only those of this family: tree, graph, hash, ...")
+    parser.add_argument("--distance", metavar="NAME", help="only those that do this distance: euclidean, ...")
+    parser.add_argument("--wide", action="store_true", help="list all there is, however long the lines get")
     parser.add_argument("--json", action="store_true", help="print JSON")
     add_definitions(parser)
 
@@ -34,9 +49,17 @@ def main(args: argparse.Namespace) -> int:
     """List or show algorithms; return the exit code."""
     import json
 
-    from ann_bench.config import load_algorithms, select
+    from ann_bench.config import FAMILIES, load_algorithms, select
+    from ann_bench.distances import DISTANCES
 
-    chosen = select(load_algorithms(args.definitions), args.names)
+    _check_known("--family", args.family, FAMILIES)
+    _check_known("--distance", args.distance, DISTANCES)
+    chosen = {
+        name: algorithm
+        for name, algorithm in select(load_algorithms(args.definitions), args.names).items()
+        if args.family in (None, algorithm.family)
+        and (args.distance is None or args.distance in algorithm.distances)
+    }
     states = {name: _installed(algorithm, args.definitions) for name, algorithm in chosen.items()}
     if args.json:
         entries = [
@@ -47,8 +70,18 @@ def main(args: argparse.Namespace) -> int:
     elif args.names:
         print("\n\n".join(_shown(algorithm, *states[name]) for name, algorithm in chosen.items()))
     else:
-        _print_table(list(chosen.values()), states)
+        _print_table(
+            sorted(chosen.values(), key=lambda algorithm: FAMILIES.index(algorithm.family)), states, args.wide
+        )
     return 0
+
+
+def _check_known(flag: str, name: str | None, known: Sequence[str]) -> None:
+    from ann_bench.checked_yaml import near
+    from ann_bench.errors import UsageError
+
+    if name is not None and name not in known:
+        raise UsageError(f'{flag}: got "{name}"{near(name, known)}')
 
 
 def _installed(algorithm: "Algorithm", definitions: list[Path]) -> tuple[str | None, str]:
@@ -65,26 +98,46 @@ def _installed(algorithm: "Algorithm", definitions: list[Path]) -> tuple[str | N
         return None, "incomplete"
 
 
-def _print_table(algorithms: "list[Algorithm]", states: dict[str, tuple[str | None, str]]) -> None:
-    from rich.box import SIMPLE_HEAD
+def _print_table(
+    algorithms: "Sequence[Algorithm]", states: dict[str, tuple[str | None, str]], wide: bool
+) -> None:
+    """Print a line for each algorithm; columns that do not fit a terminal are left to `--wide`."""
     from rich.console import Console
-    from rich.table import Table
 
     from ann_bench.distances import DISTANCES
 
-    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
-    for heading in ("algorithm", "family", "library", "version", "distances", "environment"):
-        table.add_column(heading, overflow="fold")
+    rows = []
     for algorithm in algorithms:
         version, state = states[algorithm.name]
-        marks = " ".join(name[0] if name in algorithm.distances else _UNKNOWN for name in DISTANCES)
-        environment = algorithm.environment if state == "ready" else f"{algorithm.environment} ({state})"
-        table.add_row(
-            algorithm.name, algorithm.family, algorithm.library, version or _UNKNOWN, marks, environment
-        )
+        library = f"{algorithm.library} {version or ''}".rstrip()
+        marks = "".join(name[0] if name in algorithm.distances else _UNKNOWN for name in DISTANCES)
+        row = (algorithm.name, algorithm.family, library, marks, state)
+        rows.append((*row, algorithm.environment, algorithm.licence, algorithm.home or _UNKNOWN))
     console = Console(markup=False, highlight=False)
+    unlimited = console.options.update(max_width=_ANY_WIDTH)
+    if wide or not (console.is_terminal or "COLUMNS" in os.environ):
+        console.width = _ANY_WIDTH
+    for columns in range(len(_HEADINGS), _ALWAYS_SHOWN - 1, -1):
+        table = _table(rows, columns)
+        if console.measure(table, options=unlimited).maximum <= console.width:
+            break
     console.print(table)
     console.print("distances: " + ", ".join(f"{name[0]} {name}" for name in DISTANCES))
+    if left_out := ", ".join(_HEADINGS[columns:]):
+        console.print(f"--wide adds {left_out}; `ann-bench algorithms NAME` tells all of one")
+
+
+def _table(rows: Sequence[Sequence[str]], columns: int) -> "Table":
+    """Return the first columns as a table."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    table = Table(box=SIMPLE_HEAD, show_edge=False, padding=0)
+    for heading in _HEADINGS[:columns]:
+        table.add_column(heading, overflow="fold", no_wrap=heading not in _FOLDED)
+    for row in rows:
+        table.add_row(*row[:columns])
+    return table
 
 
 def _shown(algorithm: "Algorithm", version: str | None, state: str) -> str:

@@ -3,7 +3,6 @@
 import argparse
 import functools
 import glob
-import os
 import sys
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
@@ -238,11 +237,9 @@ def _draw(request: "Request") -> None:
 def _cpus(args: argparse.Namespace) -> tuple[int, ...]:
     """Return the cores for workers: those asked for, else the last, so that the harness has the first."""
     from ann_bench.errors import UsageError
+    from ann_bench.machine import allowed_cpus
 
-    try:
-        here = sorted(os.sched_getaffinity(0))
-    except AttributeError:  # not Linux
-        here = list(range(os.cpu_count() or 1))
+    here = allowed_cpus()
     if args.batch and args.parallelism > 1:
         raise UsageError(
             f"--parallelism: got {args.parallelism} with --batch, which uses all cores: leave out one of them"

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from ann_bench.runner.built import Built, Place
-from ann_bench.runner.launch import Stopped
 from ann_bench.runner.plan import Job
 from ann_bench.runner.tally import Tally
 from ann_bench.runner.watch import tree_bytes
+from ann_bench.supervised import Stopped
 
 # Built workers stay alive together, so that a machine's drift hits all of a wave's settings alike; but an
 # interrupt costs the rounds of the wave that is open, so a wave stays small.

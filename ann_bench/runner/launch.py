@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 
 from ann_bench.paths import PACKAGE
 from ann_bench.runner.cgroup import MemoryGroup
+from ann_bench.supervised import SUPERVISOR, Stopped, printed, read_bytes
 
 # What libraries read to learn how many threads to start; each gets the number that the harness decided on.
 THREAD_VARIABLES = (
@@ -47,10 +48,6 @@ class WorkerFailure(Exception):  # noqa: N818 - an outcome that is recorded, not
         self.traceback = traceback
         self.alive = alive
         """Whether the worker can be asked for something else."""
-
-
-class Stopped(Exception):  # noqa: N818
-    """The sweep was interrupted."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +119,7 @@ class Worker:
         }
         with (folder / "supervisor.err").open("wb") as errors:
             self.process = subprocess.Popen(
-                [sys.executable, "-I", "-S", str(PACKAGE / "worker" / "supervisor.py"), json.dumps(spec)],
+                [sys.executable, "-I", "-S", str(SUPERVISOR), json.dumps(spec)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
@@ -222,7 +219,7 @@ class Worker:
             raise Stopped
         code = json.loads(output)["code"] if output else None
         if code is None:
-            said = _read(self.folder / "supervisor.err").decode(errors="replace")[-300:].strip()
+            said = read_bytes(self.folder / "supervisor.err").decode(errors="replace")[-300:].strip()
             raise WorkerFailure("exited", stage, f"its supervisor ended without a word: {said}", alive=False)
         if code < 0:
             raise WorkerFailure(
@@ -274,15 +271,11 @@ class Worker:
 
     def log(self) -> str:
         """Return what the worker printed so far: the first and the last 512 KiB."""
-        head, tail = (_read(self.folder / name) for name in ("log.head", "log.tail"))
-        total = int(_read(self.folder / "log.bytes") or len(head))
-        left_out = total - len(head) - len(tail)
-        middle = f"\n[... {left_out:,} bytes left out ...]\n".encode() if left_out > 0 else b""
-        return (head + middle + tail).decode("utf-8", errors="replace")
+        return printed(self.folder)
 
     def log_bytes(self) -> int:
         """Return how many bytes the worker printed so far."""
-        return int(_read(self.folder / "log.bytes") or 0)
+        return int(read_bytes(self.folder / "log.bytes") or 0)
 
 
 def _parsed(line: bytes) -> dict[str, Any] | None:
@@ -300,12 +293,6 @@ def _readable(fds: Sequence[int], timeout_s: float) -> list[int]:
     for fd in fds:
         poll.register(fd, select.POLLIN | select.POLLHUP)
     return [fd for fd, _ in poll.poll(max(0.0, timeout_s) * 1e3)]
-
-
-def _read(path: Path) -> bytes:
-    with contextlib.suppress(OSError):
-        return path.read_bytes()
-    return b""
 
 
 def _signal_name(number: int) -> str:

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from ann_bench.cli import algorithms
+from ann_bench.config import FAMILIES, load_algorithms
+from ann_bench.environments import library_version
 from ann_bench.errors import UsageError
 
 ENTRY = """\
@@ -51,18 +53,68 @@ def call(definitions: Path, *words: str) -> int:
     return algorithms.main(parser.parse_args([*words, "--definitions", str(definitions)]))
 
 
+def table(text: str) -> dict[str, list[str]]:
+    """Return the words of each row by its first."""
+    return {line.split()[0]: line.split()[1:] for line in text.splitlines() if line.strip()}
+
+
 def test_the_table_has_a_line_for_each_algorithm(
     definitions: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Name, family, library, version, distances and environment stand in 80 columns."""
+    """Name, family, library with version, distances and state stand in 80 columns, families together."""
     assert call(definitions) == 0
-    lines = capsys.readouterr().out.splitlines()
+    printed = capsys.readouterr().out
+    lines = printed.splitlines()
     assert max(len(line) for line in lines) <= 80
-    rows = {line.split()[0]: line.split()[1:] for line in lines if line.strip()}
-    assert rows["mine"][:2] == ["exact", "numpy"]
-    assert rows["mine"][3:] == ["e", "-", "d", "-", "-", "harness"]
-    assert rows["hnswlib"] == ["graph", "hnswlib", "-", "e", "a", "d", "-", "-", "hnswlib", "(missing)"]
-    assert lines[-1] == "distances: e euclidean, a angular, d dot, h hamming, m manhattan"
+    rows = table(printed)
+    assert rows["mine"] == ["exact", "numpy", library_version("harness", "numpy"), "e-d--", "ready"]
+    assert rows["hnswlib"] == ["graph", "hnswlib", "ead--", "missing"]
+    assert "distances: e euclidean, a angular, d dot, h hamming, m manhattan" in lines
+    families = [row[0] for name, row in rows.items() if name in load_algorithms([definitions])]
+    assert families == sorted(families, key=FAMILIES.index)
+
+
+@pytest.mark.parametrize(("columns", "words"), [("300", ()), ("80", ("--wide",)), (None, ())])
+def test_where_there_is_room_the_table_has_all(
+    definitions: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    columns: str | None,
+    words: tuple[str, ...],
+) -> None:
+    """On a wide terminal, with --wide, and in a pipe: environment, licence and home page, on one line."""
+    monkeypatch.delenv("COLUMNS")
+    if columns:
+        monkeypatch.setenv("COLUMNS", columns)
+    assert call(definitions, *words) == 0
+    printed = capsys.readouterr().out
+    home = "https://github.com/nmslib/hnswlib"
+    assert table(printed)["hnswlib"][-4:] == ["missing", "hnswlib", "Apache-2.0", home]
+    assert "--wide" not in printed
+
+
+def test_a_table_has_as_many_columns_as_there_is_room_for(
+    definitions: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Home page, licence and environment are left out in this order, and --wide is told to add them."""
+    monkeypatch.setenv("COLUMNS", "100")
+    assert call(definitions) == 0
+    printed = capsys.readouterr().out
+    assert max(map(len, printed.splitlines())) <= 100
+    assert table(printed)["hnswlib"][-3:] == ["missing", "hnswlib", "Apache-2.0"]
+    assert "--wide adds home page; " in printed
+
+
+def test_the_table_can_be_narrowed(definitions: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """--family and --distance leave out all others; a name that is none is told with the nearest."""
+    assert call(definitions, "--family", "exact", "--distance", "dot") == 0
+    names = set(table(capsys.readouterr().out))
+    assert {"mine", "bruteforce", "faiss-flat"} <= names
+    assert not {"sklearn-brute", "hnswlib"} & names
+    with pytest.raises(UsageError, match=r'^--family: got "trees"; did you mean "tree"\?$'):
+        call(definitions, "--family", "trees")
+    with pytest.raises(UsageError, match=r'^--distance: got "euclid"; did you mean "euclidean"\?$'):
+        call(definitions, "--distance", "euclid")
 
 
 def test_an_algorithm_is_shown_whole(definitions: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,7 @@ import ctypes
 import os
 import subprocess
 import threading
+import time
 
 import numpy as np
 
@@ -109,6 +110,9 @@ class ReadsBytes(Sound):
             np.ctypeslib.as_array((ctypes.c_float * size).from_address(vector.ctypes.data)), k
         )
 
+    def query_batch(self, vectors, k):
+        return [Sound.query(self, vector, k) for vector in vectors]
+
 
 class MarksWhatIsReadOnly(Sound):
     def query(self, vector, k):
@@ -116,6 +120,9 @@ class MarksWhatIsReadOnly(Sound):
         if not vector.flags.writeable:
             ctypes.memset(vector.ctypes.data, 1, 4)
         return answer
+
+    def query_batch(self, vectors, k):
+        return [Sound.query(self, vector, k) for vector in vectors]
 
 
 class ReadsRowsByBytes(Sound):
@@ -227,6 +234,11 @@ class Deletes(Sound):
     def __del__(self):
         if os.path.isdir(os.environ["TMPDIR"]):
             os.rmdir(os.environ["TMPDIR"])
+
+
+class Hangs(Sound):
+    def query(self, vector, k):
+        time.sleep(1000)
 
 
 class Quits(Sound):

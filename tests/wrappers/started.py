@@ -16,27 +16,27 @@ from tests.wrappers.check_wrapper import MOST_K
 
 DIMENSION = 64
 ROWS = 5000
-_TIMEOUT_S = 300.0
+TIMEOUT_S = 300.0
 _PRIVATE = ("home", "tmp", "work")
 _PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "ANN_BENCH_ISA")
 
 
 @dataclass(frozen=True)
 class Ended:
-    """How a part of the check ended: what it found, its exit status (minus a signal's number), its output."""
+    """How a part of the check ended: what it found, its exit status, its output."""
 
     finished: bool
     shown: str
-    code: int
+    code: int | None
+    """Minus a signal's number where that ended it; None where it took too long."""
     printed: str
     deleted: str
     """Which of its own folders were missing."""
 
     def describe(self) -> str:
         """Return how it ended, for a reader."""
-        return (
-            f"exit status {self.code}{self.deleted and ', deleted ' + self.deleted}\n{self.printed[-6000:]}"
-        )
+        how = f"did not end within {TIMEOUT_S:g} s" if self.code is None else f"exit status {self.code}"
+        return f"{how}{self.deleted and ', deleted ' + self.deleted}\n{self.printed[-6000:]}"
 
 
 def make_spec(algorithm: Algorithm, distance: str, dimension: int = DIMENSION) -> dict[str, Any]:
@@ -75,7 +75,7 @@ def show_limit(limit: str, spec: Mapping[str, Any], python: Path, folder: Path) 
     """
     ended = start(limit, spec, python, folder)
     if not ended.finished:
-        declared = ended.code < 0 and "crashes" in spec["limits"].get(limit, "")
+        declared = (ended.code or 0) < 0 and "crashes" in spec["limits"].get(limit, "")
         assert declared, f"{limit}: {ended.describe()}"
         return ended.describe()
     return {"prints": ended.printed, "deleted_folders": ended.deleted}.get(limit, ended.shown)
@@ -117,8 +117,8 @@ def start(part: str, spec: Mapping[str, Any], python: Path, folder: Path) -> End
     )
 
 
-def _supervise(supervised: dict[str, Any]) -> int:
-    """Run what the supervisor is told to; return its exit status. What takes too long is killed."""
+def _supervise(supervised: dict[str, Any]) -> int | None:
+    """Run what the supervisor is told to; return its exit status, None if it took too long and was ended."""
     program = str(PACKAGE / "worker" / "supervisor.py")
     with subprocess.Popen(
         [sys.executable, "-I", "-S", program, json.dumps(supervised)],
@@ -128,8 +128,9 @@ def _supervise(supervised: dict[str, Any]) -> int:
     ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
-        clock = threading.Timer(_TIMEOUT_S, process.stdin.close)  # whereupon it kills all below it
+        clock = threading.Timer(TIMEOUT_S, process.stdin.close)  # whereupon it kills all below it
         clock.start()
         said = process.stdout.read()
+        late = process.stdin.closed
         clock.cancel()
-    return int(json.loads(said)["code"])
+    return None if late else int(json.loads(said)["code"])

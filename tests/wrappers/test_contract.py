@@ -13,6 +13,7 @@ import pytest
 
 from ann_bench.config import LIMITS, Algorithm, load_algorithms
 from ann_bench.environments import describe
+from tests.wrappers import started
 from tests.wrappers.check_wrapper import Check
 from tests.wrappers.started import DIMENSION, check_contract, make_spec, show_limit
 
@@ -117,7 +118,7 @@ BROKEN = {
     "LoadsAnother": "the loaded index gives other answers",
     "Scribbles": "changed the queries",
     "ScribblesOnRows": "changed the rows",
-    "TwoThreads": "searching with one thread took",
+    "TwoThreads": "searching.* with one thread took",
     "Leaks": "grew by",
     "Prints": "printed while searching: hello",
     "StartsProcesses": "started processes while searching",
@@ -147,6 +148,13 @@ def test_a_wrapper_that_breaks_the_contract_is_found(name: str, tmp_path: Path) 
     """Each of the things that the contract asks for is looked at."""
     with pytest.raises(AssertionError, match=BROKEN[name]):
         check_contract(broken(name), Path(sys.executable), tmp_path)
+
+
+def test_a_wrapper_that_does_not_end_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is killed in time, and that is what is said of it."""
+    monkeypatch.setattr(started, "TIMEOUT_S", 1.0)
+    with pytest.raises(AssertionError, match="contract: did not end within 1 s"):
+        check_contract(broken("Hangs"), Path(sys.executable), tmp_path)
 
 
 HAVING = {
