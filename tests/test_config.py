@@ -380,11 +380,11 @@ def test_an_unknown_preset_is_refused(definitions: Path) -> None:
 def test_select_takes_globs_and_repeats(definitions: Path) -> None:
     """Patterns add up, each algorithm comes once and in the listing's order; no pattern means all."""
     algorithms = load_algorithms()
-    assert list(select(algorithms, ["hnswlib", "faiss-*", "hnsw*"])) == [
+    assert list(select(algorithms, ["hnswlib", "sklearn-*", "hnsw*"])) == [
+        "sklearn-brute",
+        "sklearn-kd-tree",
+        "sklearn-ball-tree",
         "hnswlib",
-        "faiss-flat",
-        "faiss-ivf",
-        "faiss-hnsw",
     ]
     assert select(algorithms, []) == algorithms
 
