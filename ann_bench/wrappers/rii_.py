@@ -85,6 +85,7 @@ class Rii(_Codes):
         self.candidates = min(L, self.index.N)
 
     def query(self, vector, k):
+        vector = np.ascontiguousarray(vector, dtype=np.float32)  # it reads what it gets as such
         return self.index.query(vector, k, self.candidates)[0]
 
 
