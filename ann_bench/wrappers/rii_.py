@@ -10,6 +10,7 @@ import pickle
 import nanopq
 import numpy as np
 import rii
+from threadpoolctl import threadpool_limits
 
 from ann_bench.worker.unit_vectors import UnitVectors
 from ann_bench.worker.wrapper import Wrapper
@@ -81,12 +82,14 @@ class Rii(_Codes):
 
     def set_query(self, threads, L):
         limit_threads(threads)
-        self.candidates = L
+        self.candidates = min(L, self.index.N)
 
     def query(self, vector, k):
+        vector = np.ascontiguousarray(vector, dtype=np.float32)  # it reads what it gets as such
         return self.index.query(vector, k, self.candidates)[0]
 
 
 def limit_threads(threads):
-    """Limit the threads of Rii's loops: it asks OpenMP for them and lets nobody choose how many."""
+    """Limit the threads of Rii's loops, which nobody can choose, and of the BLAS that k-means works with."""
+    threadpool_limits(threads)
     ctypes.CDLL(rii.rii.main.__file__).omp_set_num_threads(threads)
