@@ -114,16 +114,17 @@ def _print_table(
         row = (algorithm.name, algorithm.family, library, marks, state)
         rows.append((*row, algorithm.environment, algorithm.licence, algorithm.home or _UNKNOWN))
     console = Console(markup=False, highlight=False)
-    table = _table(rows, len(_HEADINGS))
-    needed = console.measure(table, options=console.options.update(max_width=_ANY_WIDTH)).maximum
+    unlimited = console.options.update(max_width=_ANY_WIDTH)
     if wide or not (console.is_terminal or "COLUMNS" in os.environ):
-        console.width = max(console.width, needed)
-    complete = needed <= console.width
-    console.print(table if complete else _table(rows, _ALWAYS_SHOWN))
+        console.width = _ANY_WIDTH
+    for columns in range(len(_HEADINGS), _ALWAYS_SHOWN - 1, -1):
+        table = _table(rows, columns)
+        if console.measure(table, options=unlimited).maximum <= console.width:
+            break
+    console.print(table)
     console.print("distances: " + ", ".join(f"{name[0]} {name}" for name in DISTANCES))
-    if not complete:
-        rest = ", ".join(_HEADINGS[_ALWAYS_SHOWN:])
-        console.print(f"--wide adds {rest}; `ann-bench algorithms NAME` tells all of one")
+    if left_out := ", ".join(_HEADINGS[columns:]):
+        console.print(f"--wide adds {left_out}; `ann-bench algorithms NAME` tells all of one")
 
 
 def _table(rows: Sequence[Sequence[str]], columns: int) -> "Table":

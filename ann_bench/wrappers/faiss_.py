@@ -1,4 +1,4 @@
-"""Faiss (facebookresearch/faiss): flat, inverted-file and graph indexes, of floats or of packed bits."""
+"""Faiss (facebookresearch/faiss): flat, inverted-file and graph indexes of floats, packed bits or codes."""
 
 import os
 
@@ -16,7 +16,7 @@ METRICS = {
 
 
 class _Faiss(Wrapper):
-    """What the three indexes share.
+    """What the indexes share.
 
     Faiss has no angular distance: as its documentation tells, rows are normalised and ranked by inner
     product. The length of the query then changes no ranking, so that queries are left as they are. Bits go to
@@ -147,3 +147,125 @@ class NNDescent(_Faiss):
     def set_query(self, threads, search_L):
         faiss.omp_set_num_threads(threads)
         self.index.nndescent.search_L = search_L
+
+
+class HnswSq(Hnsw):
+    """Hierarchical navigable small world graph over rows of few bits a dimension (scalar quantisation)."""
+
+    def empty(self, dimension, metric, M, efConstruction, qtype):
+        # Its kernels work on 16 dimensions at once; others are compared one dimension after the other.
+        padding = _padding(dimension, 16)
+        coded = dimension if padding is None else padding.d_out
+        index = faiss.IndexHNSWSQ(coded, getattr(faiss.ScalarQuantizer, qtype), M, metric)
+        self.graph = self._with_ef(index, efConstruction)
+        return self.graph if padding is None else faiss.IndexPreTransform(padding, self.graph)
+
+    def set_query(self, threads, efSearch):
+        faiss.omp_set_num_threads(threads)
+        self.graph.hnsw.efSearch = efSearch
+        faiss.cvar.hnsw_stats.reset()
+
+    def load(self, path):
+        super().load(path)
+        padded = isinstance(self.index, faiss.IndexPreTransform)
+        self.graph = faiss.downcast_index(self.index.index) if padded else self.index
+
+
+class Nsg(_Faiss):
+    """Navigating spreading-out graph over the rows (Fu et al. 2019), from neighbours found by NN-descent."""
+
+    def empty(self, dimension, metric, R, GK, nndescent_iter):
+        index = faiss.IndexNSGFlat(dimension, R, metric)
+        index.build_type = 1  # NN-descent; 0 would compare all rows with all
+        index.nndescent_iter = nndescent_iter
+        index.GK, index.nndescent_L = GK, GK + 50  # as its constructor sets them for its own GK
+        return index
+
+    def set_query(self, threads, search_L):
+        faiss.omp_set_num_threads(threads)
+        self.index.nsg.search_L = search_L
+
+
+class _Codes(_Faiss):
+    """Codes of rows in the cells of a k-means clustering, and the rows.
+
+    The `k_factor * k` rows that are nearest by their codes are compared exactly.
+    """
+
+    def transformation(self, dimension, **code):
+        """Return what is done to each vector before it is coded, or None."""
+        raise NotImplementedError
+
+    def codes(self, dimension, metric, nlist, **code):
+        """Return an inverted file without rows; `self.quantizer` finds its cells."""
+        raise NotImplementedError
+
+    def empty(self, dimension, metric, nlist, **code):
+        first = self.transformation(dimension, **code)
+        coded = dimension if first is None else first.d_out
+        self.quantizer = faiss.IndexFlat(coded, metric)
+        self.ivf = self.codes(coded, metric, nlist, **code)
+        self.ivf.cp.seed = self.seed
+        self.base = self.ivf if first is None else faiss.IndexPreTransform(first, self.ivf)
+        return faiss.IndexRefineFlat(self.base)
+
+    def set_query(self, threads, nprobe, k_factor):
+        faiss.omp_set_num_threads(threads)
+        self.ivf.nprobe = nprobe
+        self.index.k_factor = k_factor
+
+    def load(self, path):
+        super().load(path)
+        self.ivf = faiss.extract_index_ivf(faiss.downcast_index(self.index.base_index))
+
+
+class IvfPq(_Codes):
+    """Product quantisation (Jegou et al. 2011) of the way from the centroid, 8 bits for `dsub` dimensions."""
+
+    def transformation(self, dimension, dsub):
+        return _padding(dimension, dsub)
+
+    def codes(self, dimension, metric, nlist, dsub):
+        index = faiss.IndexIVFPQ(self.quantizer, dimension, nlist, dimension // dsub, 8, metric)
+        index.pq.cp.seed = self.seed
+        return index
+
+
+class IvfPqFastScan(_Codes):
+    """Product quantisation, 4 bits for `dsub` dimensions, 32 codes looked up at once (André et al. 2015)."""
+
+    def transformation(self, dimension, dsub, by_residual):
+        return _padding(dimension, dsub)
+
+    def codes(self, dimension, metric, nlist, dsub, by_residual):
+        index = faiss.IndexIVFPQFastScan(self.quantizer, dimension, nlist, dimension // dsub, 4, metric)
+        index.by_residual = by_residual
+        index.pq.cp.seed = self.seed
+        return index
+
+
+class IvfRaBitQ(_Codes):
+    """RaBitQ (Gao & Long 2024): `nb_bits` for a dimension of the way from the centroid, randomly rotated."""
+
+    def transformation(self, dimension, **code):
+        rotation = faiss.RandomRotationMatrix(dimension, dimension)
+        rotation.init(self.seed)
+        rotation.is_trained = True
+        return rotation
+
+    def codes(self, dimension, metric, nlist, nb_bits):
+        return faiss.IndexIVFRaBitQ(self.quantizer, dimension, nlist, metric, True, nb_bits)
+
+
+class IvfRaBitQFastScan(IvfRaBitQ):
+    """RaBitQ, 32 codes at once."""
+
+    def codes(self, dimension, metric, nlist, nb_bits):
+        return faiss.IndexIVFRaBitQFastScan(self.quantizer, dimension, nlist, metric, 32, True, nb_bits)
+
+
+def _padding(dimension, multiple):
+    """Return a transformation that appends zeros up to a `multiple` of dimensions, None where none lack."""
+    if dimension % multiple == 0:
+        return None
+    return faiss.RemapDimensionsTransform(dimension, dimension + -dimension % multiple, False)

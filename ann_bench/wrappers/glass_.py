@@ -5,6 +5,7 @@ import shutil
 import tempfile
 
 import glass
+import numpy as np
 
 from ann_bench.worker.unit_vectors import UnitVectors
 from ann_bench.worker.wrapper import Wrapper
@@ -37,10 +38,13 @@ class _Glass(Wrapper):
             return train
         self.unit = UnitVectors(train, mark_zeros=False)
         self.query, self.query_batch = self._query_angle, self._query_angle_batch
-        return self.unit.rows
+        rows = self.unit.rows
+        del self.unit.rows  # the searcher has copies
+        return rows
 
     def _search(self, graph, rows, search_quant, refine_quant):
-        self.rows = rows
+        # It ranks 1.5 k rows, and takes row 0 again and again for those that it lacks.
+        self.most = max(1, 2 * len(rows) // 3)
         metric = METRICS[self.distance]
         self.searcher = glass.Searcher(graph, rows, metric, search_quant, refine_quant)
         self.searcher.optimize(self.threads)
@@ -52,18 +56,20 @@ class _Glass(Wrapper):
         self.searcher.set_ef(ef)
 
     def query(self, vector, k):
-        return self.searcher.search(vector, k)[0]
+        return self.searcher.search(vector, min(k, self.most))[0]
 
     def query_batch(self, vectors, k):
         return self._search_batch(vectors, k)
 
     def _search_batch(self, vectors, k):
-        # It ranks 1.5 k rows. A batch, unlike a single search, does not keep a longer list for them itself.
-        self.searcher.set_ef(max(self.ef, k + k // 2))
-        return self.searcher.batch_search(vectors, k, self.threads)[0]
+        found = min(k, self.most)
+        # A batch, unlike a single search, does not lengthen its list by itself to what is ranked.
+        self.searcher.set_ef(max(self.ef, found + found // 2))
+        ids = self.searcher.batch_search(vectors, found, self.threads)[0]
+        return ids if found == k else np.pad(ids, ((0, 0), (0, k - found)), constant_values=-1)
 
     def _query_angle(self, vector, k):
-        return self.searcher.search(self.unit.scale(vector), k)[0]
+        return self.searcher.search(self.unit.scale(vector), min(k, self.most))[0]
 
     def _query_angle_batch(self, vectors, k):
         return self._search_batch(self.unit.scale_all(vectors), k)

@@ -22,7 +22,7 @@ class MilvusLite(Wrapper):
     """
 
     def _open(self):
-        # Its client asks more often whether its server is there than that likes, and gRPC prints so.
+        # Its client asks more often than its server likes whether it is there; gRPC says so on descriptor 2.
         os.environ["GRPC_VERBOSITY"] = "NONE"
         faiss.omp_set_num_threads(self.threads)
         self.folder = os.path.join(tempfile.mkdtemp(), "store.db")

@@ -80,7 +80,7 @@ class SymphonyQG(_Rabitq):
 
 
 class Ivf(_Rabitq):
-    """RaBitQ codes (Gao & Long 2024) in the cells of a clustering; of 32 bits: whole rows rank the found."""
+    """RaBitQ codes (Gao & Long 2024) in the cells of a clustering; with 32 bits whole rows rank."""
 
     index_class = IvfIndex
 

@@ -4,6 +4,7 @@ import os
 import tempfile
 from typing import Any
 
+import numpy as np
 import svs
 
 from ann_bench.worker.unit_vectors import UnitVectors
@@ -23,6 +24,7 @@ class _Svs(Wrapper):
 
     def _prepare(self, train):
         """Return the rows to index."""
+        self.most = len(train)  # asked for more, it returns row 0 again and again
         if self.distance != "angular":
             return train
         self.unit = UnitVectors(train)
@@ -33,16 +35,18 @@ class _Svs(Wrapper):
         return rows
 
     def query(self, vector, k):
-        return self.index.search(vector, k)[0][0]
+        return self.index.search(vector, min(k, self.most))[0][0]
 
     def query_batch(self, vectors, k):
-        return self.index.search(vectors, k)[0]
+        found = min(k, self.most)
+        ids = self.index.search(vectors, found)[0].astype(np.int64)
+        return ids if found == k else np.pad(ids, ((0, 0), (0, k - found)), constant_values=-1)
 
     def _query_padded(self, vector, k):
-        return self.index.search(self.unit.pad(vector), k)[0][0]
+        return self.index.search(self.unit.pad(vector), min(k, self.most))[0][0]
 
     def _query_batch_padded(self, vectors, k):
-        return self.index.search(self.unit.pad_all(vectors), k)[0]
+        return _Svs.query_batch(self, self.unit.pad_all(vectors), k)
 
 
 class _Vamana(_Svs):
@@ -73,6 +77,7 @@ class Vamana(_Vamana):
         return rows
 
     def save(self, path):
+        os.mkdir(path)
         self.index.save(*self._parts(path))
 
     def load(self, path):
@@ -104,7 +109,7 @@ class VamanaLvq(_Vamana):
 
 
 class VamanaLeanVec(_Vamana):
-    """The graph over rows projected to fewer dimensions (Tepper et al. 2024); whole ones rank the found."""
+    """The graph over rows projected to fewer dimensions (Tepper et al. 2024); whole ones rank."""
 
     def _data(self, rows, path, leanvec_dims, primary_kind, secondary_kind):
         return svs.LeanVecLoader(

@@ -93,6 +93,18 @@ def test_where_there_is_room_the_table_has_all(
     assert "--wide" not in printed
 
 
+def test_a_table_has_as_many_columns_as_there_is_room_for(
+    definitions: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Home page, licence and environment are left out in this order, and --wide is told to add them."""
+    monkeypatch.setenv("COLUMNS", "100")
+    assert call(definitions) == 0
+    printed = capsys.readouterr().out
+    assert max(map(len, printed.splitlines())) <= 100
+    assert table(printed)["hnswlib"][-3:] == ["missing", "hnswlib", "Apache-2.0"]
+    assert "--wide adds home page; " in printed
+
+
 def test_the_table_can_be_narrowed(definitions: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """--family and --distance leave out all others; a name that is none is told with the nearest."""
     assert call(definitions, "--family", "exact", "--distance", "dot") == 0
