@@ -1,10 +1,17 @@
 """nndescent (brj0/nndescent): PyNNDescent's graphs of near neighbours in C++ (Dong et al. 2011; McInnes)."""
 
+import ctypes
+
 import nndescent
 import numpy as np
 
 from ann_bench.worker.unit_vectors import UnitVectors
 from ann_bench.worker.wrapper import Wrapper
+
+
+def _limit_threads(threads):
+    # Parts of its build ask OpenMP for threads, whatever n_threads says.
+    ctypes.CDLL(nndescent.__file__).omp_set_num_threads(threads)
 
 
 class NNDescent(Wrapper):
@@ -18,6 +25,7 @@ class NNDescent(Wrapper):
     def build(
         self, train, distance, threads, n_neighbors, pruning_degree_multiplier, pruning_prob, leaf_size
     ):
+        _limit_threads(threads)
         self.rows = np.ascontiguousarray(train)
         if distance == "angular":
             self.unit = UnitVectors(train)
@@ -37,6 +45,7 @@ class NNDescent(Wrapper):
         self.index.query(self.rows[:1], 1)
 
     def set_query(self, threads, epsilon):
+        _limit_threads(threads)
         self.index.n_threads = threads
         self.epsilon = epsilon
 
