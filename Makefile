@@ -7,7 +7,10 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 BIN := .venv/bin
 UV := $(BIN)/uv
 ENGINE := CMakeLists.txt native/CMakeLists.txt $(wildcard native/include/ann_bench/*.hpp native/src/*.cpp native/bindings/*)
+# What `make run` measures, however much more is installed: a picture that one pair of axes holds, in minutes.
 LIBRARIES := annoy hnswlib faiss
+ALGORITHMS ?= engine-forest annoy hnswlib faiss-ivf faiss-hnsw faiss-flat bruteforce \
+	sklearn-brute sklearn-kd-tree sklearn-ball-tree
 ARGS ?=
 
 .DEFAULT_GOAL := help
@@ -18,7 +21,7 @@ help: ## list the commands
 
 run: install ## install the libraries that are missing, measure, draw (more flags in ARGS)
 	@$(BIN)/ann-bench install $(LIBRARIES) || echo "going on with what is installed"
-	@$(BIN)/python run.py --plot $(ARGS)
+	@$(BIN)/python run.py --plot $(ALGORITHMS:%=--algorithm %) $(ARGS)
 
 test: test-python test-native ## run all tests
 
