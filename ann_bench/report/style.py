@@ -30,16 +30,16 @@ LINES: tuple[Line, ...] = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1.2, 1, 1.
 # Order is identity: a new name goes to the end, or every chart made before changes its colours.
 KNOWN = (
     "engine-forest", "hnswlib", "annoy", "faiss-ivf", "faiss-hnsw", "faiss-flat", "bruteforce",
-    "sklearn-brute", "sklearn-kd-tree", "sklearn-ball-tree", "scann", "usearch-f32", "pynndescent",
-    "ngt-onng", "nmslib-hnsw", "voyager", "faiss-ivf-pq", "mrpt", "lorann", "diskann-memory", "svs-vamana",
-    "glass-hnsw", "vsag-hgraph", "n2", "flatnav", "alayalite", "falconn", "flann-kd-trees", "symphonyqg",
-    "nndescent", "nearpy", "rpforest", "panns", "rabitq-ivf", "datasketch-lsh-forest", "rii", "faiss-nsg",
-    "faiss-ivf-pq-fastscan", "faiss-hnsw-sq", "nmslib-sw-graph", "ngt-anng", "ngt-qg", "pgvector-hnsw",
-    "qdrant", "milvus-lite", "duckdb", "lancedb", "sqlite-vec", "chroma", "zvec", "rabitq-hnsw",
-    "ngt-panng", "vsag-hnsw", "glass-nsg", "usearch-bf16", "usearch-i8", "faiss-ivf-rabitq",
-    "word2vec-distance", "engine-graph", "engine-cluster", "engine-flat", "lshforest", "scann-soar",
-    "faiss-ivf-rabitq-fastscan", "faiss-nndescent", "flann-kmeans", "flann-autotuned", "svs-ivf",
-    "svs-vamana-lvq", "svs-vamana-leanvec", "pgvector-ivfflat", "nanopq",
+    "sklearn-brute", "sklearn-kd-tree", "sklearn-ball-tree", "faiss-nndescent", "symphonyqg", "falconn",
+    "engine-cluster", "flann-kd-trees", "ngt-onng", "duckdb", "mrpt", "svs-vamana", "flatnav",
+    "usearch-bf16", "engine-graph", "vsag-hgraph", "lancedb", "alayalite", "faiss-ivf-rabitq",
+    "faiss-hnsw-sq", "flann-kmeans", "milvus-lite", "datasketch-lsh-forest", "rabitq-hnsw", "nmslib-hnsw",
+    "svs-vamana-leanvec", "usearch-i8", "zvec", "nanopq", "voyager", "word2vec-distance",
+    "faiss-ivf-pq-fastscan", "glass-hnsw", "faiss-ivf-rabitq-fastscan", "diskann-memory", "vsag-hnsw",
+    "chroma", "panns", "rabitq-ivf", "ngt-panng", "usearch-f32", "ngt-anng", "pgvector-ivfflat",
+    "glass-nsg", "nmslib-sw-graph", "svs-ivf", "sqlite-vec", "qdrant", "faiss-nsg", "nearpy", "pynndescent",
+    "engine-flat", "rpforest", "ngt-qg", "lshforest", "n2", "faiss-ivf-pq", "pgvector-hnsw", "nndescent",
+    "scann-soar", "svs-vamana-lvq", "scann", "rii", "lorann", "flann-autotuned",
 )  # fmt: skip
 
 
