@@ -71,9 +71,9 @@ def _show_left_out(console: Console, request: Request, plan: Plan) -> None:
         folders = [word for folder in request.definitions for word in ("--definitions", str(folder))]
         command = shlex.join(["ann-bench", "install", *installable, *folders])
         console.print(escape(f"not installed: {', '.join(waiting)} (type `{command}`)"))
-    for left in plan.left_out:
-        if not left.install:
-            console.print(f"left out: {left.name}: {escape(left.reason)}")
+    for reason in dict.fromkeys(left.reason for left in plan.left_out if not left.install):
+        names = ", ".join(left.name for left in plan.left_out if left.reason == reason and not left.install)
+        console.print(escape(f"left out: {names}: {reason}"))
 
 
 def show_dry_run(request: Request, plan: Plan) -> None:

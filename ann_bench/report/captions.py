@@ -37,7 +37,7 @@ def subtitle(chart: Chart) -> str:
         queries += f" of {thousands(data['queries_available'])}"
     mode = "all queries in one batch" if chart.mode == "batch" else "one query at a time"
     parts = (
-        f"{thousands(data['n'])} × {data['dimension']}",  # noqa: RUF001 - a product, not a letter
+        f"{thousands(data['n'])} × {thousands(data['dimension'])}",  # noqa: RUF001 - a product, not a letter
         _DISTANCES.get(data["distance"], data["distance"]),
         f"k = {chart.k}",
         f"{queries} queries",

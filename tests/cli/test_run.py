@@ -87,6 +87,14 @@ def test_an_algorithm_asked_for_by_name_that_cannot_run_ends_with_1(
     assert run("--algorithm", "steady", "--algorithm", "ann*") == 0
 
 
+def test_what_is_left_out_for_one_reason_is_told_in_one_line(
+    run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Seventy algorithms that do not do a distance take a line, not seventy."""
+    run("--algorithm", "steady", "--algorithm", "word2vec-*", "--algorithm", "lshforest")
+    assert "left out: lshforest, word2vec-distance: does not do euclidean" in capsys.readouterr().out
+
+
 def test_a_dry_run_measures_nothing(run: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """It tells indexes, settings and the most it can take, and after a measurement what to expect."""
     assert run("--algorithm", "steady", "--dry-run") == 0
