@@ -7,7 +7,10 @@ import numpy as np
 
 
 def distance(name: str, a: Any, b: Any) -> float:
-    """Return the distance of two vectors, summed exactly (`math.fsum`)."""
+    """Return the distance of two vectors, summed exactly (`math.fsum`), or of two sets of items."""
+    if name == "jaccard":
+        one, other = set(a.tolist()), set(b.tolist())
+        return 1 - len(one & other) / len(one | other) if one and other else 1.0
     x, y = [float(value) for value in a], [float(value) for value in b]
     if name == "euclidean":
         return math.sqrt(math.fsum((p - q) ** 2 for p, q in zip(x, y, strict=True)))

@@ -10,6 +10,7 @@ from hypothesis.extra import numpy as hnp
 
 from ann_bench.distances import DISTANCES, distances_to, rounding_scale
 from tests.oracle import distance as oracle
+from tests.sets import as_sets, suited
 
 # Whole numbers make ties, zeros and duplicates; the odd fractions make rounding.
 _numbers = st.sampled_from([0.0, 0.0, 1.0, -1.0, 2.0, 0.1, -1e-3, 3e4])
@@ -19,11 +20,10 @@ _numbers = st.sampled_from([0.0, 0.0, 1.0, -1.0, 2.0, 0.1, -1e-3, 3e4])
 def vector_pairs(draw: Any, distance: str) -> tuple[Any, Any]:
     """Draw queries and rows of one dimension that suit `distance`."""
     dimension = draw(st.integers(1, 9))
-    dtype, elements = (bool, st.booleans()) if distance == "hamming" else (np.float32, _numbers)
 
     def rows(most: int) -> Any:
         shape = (draw(st.integers(1, most)), dimension)
-        return draw(hnp.arrays(dtype, shape, elements=elements))
+        return suited(distance, draw(hnp.arrays(np.float32, shape, elements=_numbers)))
 
     return rows(4), rows(12)
 
@@ -46,9 +46,7 @@ def test_a_pair_has_one_distance_whatever_it_is_computed_with(distance: str, dim
     rng = np.random.default_rng(2)
     rows = rng.normal(size=(33, dimension)).astype(np.float32)
     test = rng.normal(size=(3, dimension)).astype(np.float32)
-    if distance == "hamming":
-        rows, test = rows > 0, test > 0
-    train = np.concatenate([rows, rows])
+    train, test = suited(distance, np.concatenate([rows, rows])), suited(distance, test)
     together = distances_to(distance, test, train, np.tile(np.arange(66), (3, 1)))
     alone = [
         distances_to(distance, test[[q]], train, np.array([[i]]))[0, 0] for q in range(3) for i in range(33)
@@ -60,7 +58,7 @@ def test_a_pair_has_one_distance_whatever_it_is_computed_with(distance: str, dim
 @pytest.mark.parametrize("distance", DISTANCES)
 def test_ids_out_of_range_are_infinitely_far(distance: str) -> None:
     """Padding (-1) and ids past the last row give +inf and leave their neighbours alone."""
-    train = np.ones((3, 4), dtype=bool if distance == "hamming" else np.float32)
+    train = suited(distance, np.ones((3, 4), dtype=np.float32))
     found = distances_to(distance, train[:1], train, np.array([[-1, 0, 3]]))
     assert np.isinf(found).tolist() == [[True, False, True]]
 
@@ -84,11 +82,17 @@ def test_angular_of_a_zero_row_is_one_and_of_a_parallel_one_never_negative() -> 
     assert (itself[1:] < 1e-15).all()
 
 
+def test_jaccard_of_an_empty_set_is_one() -> None:
+    """An empty set has nothing in common with any, itself included."""
+    train = as_sets(np.array([[False, False], [True, True]]))
+    assert distances_to("jaccard", train, train, np.array([[0, 1], [0, 1]])).tolist() == [[1, 1], [1, 0]]
+
+
 def test_an_unknown_distance_is_named() -> None:
     """A distance that does not exist raises, with the ones that do."""
     train = np.ones((1, 2), dtype=np.float32)
     with pytest.raises(
-        ValueError, match="got 'cosine'; it is one of euclidean, angular, dot, hamming, manhattan"
+        ValueError, match="got 'cosine'; it is one of euclidean, angular, dot, hamming, manhattan, jaccard"
     ):
         distances_to("cosine", train, train, np.array([[0]]))
 

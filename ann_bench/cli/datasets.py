@@ -10,7 +10,7 @@ from ann_bench.errors import DatasetError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ann_bench.datasets import Entry
+    from ann_bench.datasets import Dataset, Entry
 
 HELP = "list, download and inspect datasets"
 
@@ -132,6 +132,7 @@ def _checked(name: str, entry: "Entry | None") -> dict[str, str]:
     import numpy as np
 
     from ann_bench.datasets import load_dataset
+    from ann_bench.worker.sets import Sets
 
     dataset = load_dataset(name, offline=True)
     provenance = dataset.provenance
@@ -143,13 +144,16 @@ def _checked(name: str, entry: "Entry | None") -> dict[str, str]:
         "file": provenance["path"],
         "sha256": dataset.sha256 + verdict,
         "distance": dataset.distance,
-        "rows": f"{dataset.n:,} x {dataset.dimension:,} {dataset.train.dtype}, stored as {stored['train']}",
+        "rows": f"{_size(dataset)}, stored as {stored['train']}",
         "queries": f"{dataset.queries_available:,}, stored as {stored['test']}",
         "answers": f"right for {provenance['checked_queries']} sampled queries that were recomputed",
         "distances": f"in the file: {provenance['stored_distances']}",
         "arrays": ", ".join(sorted(stored)),
     }
-    if dataset.distance == "hamming":
+    if isinstance(dataset.train, Sets):
+        low, middle, high = np.quantile(dataset.train.sizes, (0, 0.5, 1))
+        facts["sizes"] = f"{low:,.0f} to {high:,.0f} items, median {middle:,.0f}"
+    elif dataset.distance == "hamming":
         facts["ones"] = f"{dataset.train.mean():.1%} of the bits"
     else:
         lengths = np.linalg.norm(dataset.train, axis=1)
@@ -159,6 +163,13 @@ def _checked(name: str, entry: "Entry | None") -> dict[str, str]:
         )
     skipped = {"distance", "dimension", "type", "point_type", "stored_as"}
     return facts | {key: str(value) for key, value in attributes.items() if key not in skipped}
+
+
+def _size(dataset: "Dataset") -> str:
+    """Return how many rows of what there are."""
+    if dataset.distance == "jaccard":
+        return f"{dataset.n:,} sets of {dataset.dimension:,} items"
+    return f"{dataset.n:,} x {dataset.dimension:,} {dataset.train.dtype}"
 
 
 def _print_facts(facts: dict[str, str]) -> None:

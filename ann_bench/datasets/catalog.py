@@ -31,7 +31,7 @@ class Entry(CheckedModel, strict=True):
     distance
         The distance that its answers were made with, in this project's words.
     shape
-        Rows, dimension (bits for hamming) and queries.
+        Rows, dimension (bits for hamming, different items for jaccard) and queries.
     urls
         Mirrors of one and the same file, tried in order. Empty for a set that ships with the project.
     size, approximate_size
@@ -46,7 +46,7 @@ class Entry(CheckedModel, strict=True):
         Whether the file ships with the project.
     """
 
-    distance: Literal["euclidean", "angular", "dot", "hamming", "manhattan"]
+    distance: Literal["euclidean", "angular", "dot", "hamming", "manhattan", "jaccard"]
     shape: Shape
     urls: tuple[Url, ...] = Field(default=(), strict=False)
     size: PositiveInt | None = None

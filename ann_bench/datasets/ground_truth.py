@@ -14,7 +14,15 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial.distance import cdist
 
-from ann_bench.distances import DISTANCES, distances_to, rounding_scale
+from ann_bench.distances import (
+    VECTOR_DISTANCES,
+    as_matrix,
+    distances_to,
+    jaccard,
+    rounding_scale,
+    values_of_a_row,
+)
+from ann_bench.worker.sets import Rows, Sets
 
 Vectors = npt.NDArray[np.generic]
 Ids = npt.NDArray[np.int32]
@@ -27,7 +35,7 @@ _VALUES_AT_A_TIME = 1 << 23  # 64 MiB of train rows as float64
 
 
 def exact_neighbors(
-    distance: str, train: Vectors, test: Vectors, k: int, report: Callable[[int], None] | None = None
+    distance: str, train: Rows, test: Rows, k: int, report: Callable[[int], None] | None = None
 ) -> tuple[Ids, Floats]:
     """Return the ids and float64 distances of the min(k, n) nearest rows of each query, by distance, then id.
 
@@ -36,7 +44,7 @@ def exact_neighbors(
     distance
         One of `distances.DISTANCES`.
     train, test
-        Shapes (n, d) and (q, d), float32, or bool for hamming; finite.
+        Shapes (n, d) and (q, d), float32, or bool for hamming; finite; `Sets` for jaccard.
     k
         How many neighbours.
     report
@@ -59,18 +67,18 @@ def exact_neighbors(
 
 def _nearest(
     distance: str,
-    train: Vectors,
-    queries: Vectors,
+    train: Rows,
+    queries: Rows,
     k: int,
     scale: Floats,
     report: Callable[[int], None] | None,
 ) -> tuple[Ids, Floats]:
     """Return ids and distances of the k nearest rows of a block of queries."""
-    stand_in = _StandIn(distance, queries, scale)
+    stand_in = _SetStandIn(queries) if isinstance(queries, Sets) else _StandIn(distance, queries, scale)
     ids = np.full((len(queries), k), -1, dtype=np.int32)
     distances = np.full((len(queries), k), np.inf)
     owners, found = [np.repeat(np.arange(len(queries)), k)], [ids.ravel()]
-    rows = max(1, min(_PAIRS_AT_A_TIME // len(queries), _VALUES_AT_A_TIME // queries.shape[1]))
+    rows = max(1, min(_PAIRS_AT_A_TIME // len(queries), _VALUES_AT_A_TIME // values_of_a_row(train)))
     for first in range(0, len(train), rows):
         approximate = stand_in.to(train[first : first + rows])
         limit = stand_in.limit(distances[:, -1])
@@ -94,10 +102,10 @@ def _nearest(
     return ids, distances
 
 
-def _pairs(distance: str, queries: Vectors, train: Vectors, which: Any, row: Ids) -> Floats:
+def _pairs(distance: str, queries: Rows, train: Rows, which: Any, row: Ids) -> Floats:
     """Return the distance of each (query, row) pair, shape (pairs,)."""
     out = np.empty(len(row))
-    step = max(1, _VALUES_AT_A_TIME // queries.shape[1])
+    step = max(1, _VALUES_AT_A_TIME // values_of_a_row(train))
     for first in range(0, len(row), step):
         part = slice(first, first + step)
         out[part] = distances_to(distance, queries[which[part]], train, row[part, None])[:, 0]
@@ -157,6 +165,24 @@ class _StandIn:
         return np.asarray(distances + self.error)
 
 
+class _SetStandIn:
+    """The jaccard distance itself, of common items that a sparse product counts: nothing is rounded."""
+
+    def __init__(self, queries: Sets) -> None:
+        self.queries = queries
+        self.matrix = as_matrix(queries)
+        self.error = np.zeros(len(queries))
+
+    def to(self, rows: Any) -> Floats:
+        """Return the distances from the queries to `rows`, shape (q, rows)."""
+        common = (self.matrix @ as_matrix(rows).T).toarray()
+        return jaccard(common, self.queries.sizes[:, None], rows.sizes)
+
+    def limit(self, distances: Floats) -> Floats:
+        """Return per query what a later row must not exceed: of equally far ones the first k have come."""
+        return np.nextafter(distances, -1)
+
+
 @dataclass(frozen=True)
 class Disagreement:
     """How stored answers differ from the exact ones.
@@ -186,8 +212,8 @@ def sample_size(n: int, dimension: int) -> int:
 
 def check_answers(
     distance: str,
-    train: Vectors,
-    test: Vectors,
+    train: Rows,
+    test: Rows,
     neighbors: npt.NDArray[np.integer[Any]],
     sample: int,
     seed: int = 0,
@@ -203,7 +229,8 @@ def check_answers(
     wrong = excess.max(axis=1) > 0
     if not wrong.any():
         return None
-    others = [d for d in DISTANCES if d != distance and (d == "hamming") == (distance == "hamming")]
+    alone = ("hamming", "jaccard")  # what their rows are made of suits no other distance
+    others = [d for d in VECTOR_DISTANCES if d not in (distance, *alone) and distance not in alone]
     fits = tuple(d for d in others if _excess(d, train, test[chosen], neighbors[chosen])[0].max() <= 0)
     query, rank = np.unravel_index(int(excess.argmax()), excess.shape)
     return Disagreement(
@@ -217,7 +244,7 @@ def check_answers(
 
 
 def _excess(
-    distance: str, train: Vectors, queries: Vectors, neighbors: npt.NDArray[np.integer[Any]]
+    distance: str, train: Rows, queries: Rows, neighbors: npt.NDArray[np.integer[Any]]
 ) -> tuple[Floats, Floats, Floats]:
     """Return by how much stored answers miss the exact ones (positive: beyond rounding), and both."""
     _, computed = exact_neighbors(distance, train, queries, neighbors.shape[1])

@@ -11,13 +11,16 @@ import numpy as np
 import numpy.typing as npt
 import psutil
 
+from ann_bench.datasets import sparse
 from ann_bench.distances import DISTANCES
 from ann_bench.errors import DatasetError
+from ann_bench.worker.sets import Rows, Sets
 
 # What other writers (VIBE) call our distances. Only ids are taken from a file, and those are checked:
 # "normalized" is 1 - <x, y> of rows of length 1, which is what 1 - cos is for them.
 _SYNONYMS = {"cosine": "angular", "normalized": "angular", "ip": "dot"}
 _ARRAYS = {"train": "biuf", "test": "biuf", "neighbors": "iu"}
+_ARRAYS_OF_SETS = {"train": "iu", "size_train": "iu", "test": "iu", "size_test": "iu", "neighbors": "iu"}
 _OPTIONAL = {"distances": "biuf"}
 _KINDS = {"biuf": "booleans, integers and floats", "iu": "integers"}
 _BLOCK_BYTES = 1 << 26
@@ -32,7 +35,7 @@ class Contents:
     distance
         One of `distances.DISTANCES`.
     train, test
-        Shapes (n, d) and (q, d), C-contiguous float32, or bool for hamming; finite.
+        Shapes (n, d) and (q, d), C-contiguous float32, or bool for hamming; finite; `Sets` for jaccard.
     neighbors
         Shape (q, K) int32: distinct ids, all of them rows of the file (not only of what was read of `train`).
     stored_distances
@@ -44,8 +47,8 @@ class Contents:
     """
 
     distance: str
-    train: npt.NDArray[np.generic]
-    test: npt.NDArray[np.generic]
+    train: Rows
+    test: Rows
     neighbors: npt.NDArray[np.int32]
     stored_distances: npt.NDArray[np.float64] | None
     rows: int
@@ -82,16 +85,14 @@ def read(path: Path, rows: int | None = None) -> Contents:
     with _opened(path) as file:
         header = _header(path, file)
         _check_memory(path, header, rows)
-        packed = header.attributes.get("point_type") == "binary"
-        bits = header.dimension if packed else None
-        hamming = header.distance == "hamming"
         neighbors = file["neighbors"][...]
         _check_neighbors(path, neighbors, header.rows)
         stored = file["distances"][...].astype(np.float64) if "distances" in file else None
+        read_rows = _sets if header.distance == "jaccard" else _vectors
         return Contents(
             distance=header.distance,
-            train=_vectors(path, file["train"], hamming, bits, rows),
-            test=_vectors(path, file["test"], hamming, bits, None),
+            train=read_rows(path, file, "train", header, rows),
+            test=read_rows(path, file, "test", header, None),
             neighbors=neighbors.astype(np.int32),
             stored_distances=stored,
             rows=header.rows,
@@ -135,8 +136,6 @@ def _plain(value: Any) -> Any:
 def _header(path: Path, file: h5py.File) -> Header:
     attributes = {key: _plain(value) for key, value in file.attrs.items()}
     distance = attributes.get("distance")
-    if attributes.get("type") == "sparse" or distance == "jaccard" or "size_train" in file:
-        raise DatasetError(f"{path}: sparse sets and jaccard are not supported yet; dense sets are")
     if distance is None:
         raise DatasetError(f"{path}: has no attribute `distance`; it is one of {', '.join(DISTANCES)}")
     ours = _SYNONYMS.get(str(distance), distance)
@@ -144,42 +143,47 @@ def _header(path: Path, file: h5py.File) -> Header:
         allowed = ", ".join((*DISTANCES, *_SYNONYMS))
         raise DatasetError(f"{path}: attribute `distance` is {distance!r}; it is one of {allowed}")
     arrays = {key: file[key] for key in file if isinstance(file.get(key), h5py.Dataset)}
-    missing = [key for key in _ARRAYS if key not in arrays]
+    of_sets = attributes.get("type") == "sparse" or "size_train" in file
+    if of_sets != (ours == "jaccard"):
+        kind = "sets (sparse)" if of_sets else "dense vectors"
+        raise DatasetError(
+            f"{path}: attribute `distance` is {distance!r}, its rows are {kind}; sets go with jaccard, "
+            "vectors with the others"
+        )
+    expected = _ARRAYS_OF_SETS if of_sets else _ARRAYS
+    missing = [key for key in expected if key not in arrays]
     if missing:
         has = ", ".join(sorted(arrays)) or "nothing"
         raise DatasetError(f"{path}: lacks {', '.join(missing)}; the arrays that it has are: {has}")
     if "distances" in file and "distances" not in arrays:
         raise DatasetError(f"{path}: `distances` is no array; write one, or leave it out")
-    for key, kinds in {**_ARRAYS, **_OPTIONAL}.items():
+    for key, kinds in {**expected, **_OPTIONAL}.items():
         if key not in arrays:
             continue
         shape, dtype = arrays[key].shape or (), arrays[key].dtype
-        if len(shape) != 2 or 0 in shape:
+        flat = of_sets and key not in ("neighbors", "distances")
+        if flat and len(shape) != 1:
+            raise DatasetError(f"{path}: `{key}` has shape {shape}; of sets it has one dimension")
+        if not flat and (len(shape) != 2 or 0 in shape):
             raise DatasetError(f"{path}: `{key}` has shape {shape}; it has two dimensions, neither of them 0")
         if dtype.kind not in kinds:
             raise DatasetError(f"{path}: `{key}` holds {dtype}; allowed are {_KINDS[kinds]}")
-    rows, width = arrays["train"].shape
     queries, k = arrays["neighbors"].shape
-    if arrays["test"].shape != (queries, width):
-        raise DatasetError(
-            f"{path}: `test` has shape {arrays['test'].shape}; `train` has {width:,} components and "
-            f"`neighbors` {queries:,} rows, so it must be {(queries, width)}"
-        )
+    if of_sets:
+        rows = len(arrays["size_train"])
+        dimension = sparse.count_items((arrays["train"], arrays["test"]), attributes.get("dimension"))
+        if len(arrays["size_test"]) != queries or rows == 0:
+            raise DatasetError(
+                f"{path}: `size_train` has {rows:,} sets, `size_test` {len(arrays['size_test']):,}, "
+                f"`neighbors` {queries:,} rows; a row for each of `size_test`, and one set at least"
+            )
+    else:
+        rows, dimension = _check_vectors(path, arrays, attributes)
     if arrays.get("distances", arrays["neighbors"]).shape != (queries, k):
         raise DatasetError(
             f"{path}: `distances` has shape {arrays['distances'].shape}, "
             f"`neighbors` {(queries, k)}; they are equal"
         )
-    dimension = width
-    if attributes.get("point_type") == "binary":
-        dimension = attributes.get("dimension", 8 * width)
-        whole = isinstance(dimension, int | float) and dimension % 1 == 0
-        if not (whole and 8 * (width - 1) < dimension <= 8 * width) or arrays["train"].dtype != np.uint8:
-            raise DatasetError(
-                f"{path}: `dimension` is {dimension!r}, `train` has {width} {arrays['train'].dtype} a row; "
-                'with point_type "binary" it has one uint8 for every eight bits'
-            )
-        dimension = int(dimension)
     stored_as = {key: str(array.dtype) for key, array in arrays.items()}
     return Header(
         distance=ours,
@@ -191,8 +195,33 @@ def _header(path: Path, file: h5py.File) -> Header:
     )
 
 
+def _check_vectors(
+    path: Path, arrays: dict[str, h5py.Dataset], attributes: dict[str, Any]
+) -> tuple[int, int]:
+    """Return the rows of `train` and their dimension; raise `DatasetError` where shapes do not fit."""
+    rows, width = arrays["train"].shape
+    queries = len(arrays["neighbors"])
+    if arrays["test"].shape != (queries, width):
+        raise DatasetError(
+            f"{path}: `test` has shape {arrays['test'].shape}; `train` has {width:,} components and "
+            f"`neighbors` {queries:,} rows, so it must be {(queries, width)}"
+        )
+    if attributes.get("point_type") == "binary":
+        dimension = attributes.get("dimension", 8 * width)
+        whole = isinstance(dimension, int | float) and dimension % 1 == 0
+        if not (whole and 8 * (width - 1) < dimension <= 8 * width) or arrays["train"].dtype != np.uint8:
+            raise DatasetError(
+                f"{path}: `dimension` is {dimension!r}, `train` has {width} {arrays['train'].dtype} a row; "
+                'with point_type "binary" it has one uint8 for every eight bits'
+            )
+        return rows, int(dimension)
+    return rows, width
+
+
 def _check_memory(path: Path, header: Header, rows: int | None) -> None:
     """Raise `DatasetError` where more is to be read than the machine has memory for; allocating may work."""
+    if header.distance == "jaccard":  # sets take as much as they do in the file, which could be made here
+        return
     rows = min(rows or header.rows, header.rows)
     vectors = (rows + header.queries) * header.dimension * (1 if header.distance == "hamming" else 4)
     needed, memory = vectors + 4 * header.queries * header.neighbors, psutil.virtual_memory().total
@@ -220,16 +249,26 @@ def _check_neighbors(path: Path, neighbors: npt.NDArray[Any], rows: int) -> None
         )
 
 
+def _sets(path: Path, file: h5py.File, key: str, header: Header, rows: int | None) -> Sets:
+    """Return the first `rows` sets of an array."""
+    try:
+        return sparse.read_sets(file[key], file["size_" + key], header.dimension, rows)
+    except ValueError as error:
+        raise DatasetError(f"{path}: `{key}` and `size_{key}`: {error}") from error
+
+
 def _vectors(
-    path: Path, source: h5py.Dataset, hamming: bool, packed_bits: int | None, rows: int | None
+    path: Path, file: h5py.File, key: str, header: Header, rows: int | None
 ) -> npt.NDArray[np.generic]:
     """Return the first `rows` rows, cast once, block by block: one whole copy and one block are in memory."""
+    source = file[key]
+    packed_bits = header.dimension if header.attributes.get("point_type") == "binary" else None
+    hamming = header.distance == "hamming"
     n = len(source) if rows is None else min(rows, len(source))
     out = np.empty((n, packed_bits or source.shape[1]), dtype=bool if hamming else np.float32)
     block = max(1, _BLOCK_BYTES // (source.shape[1] * source.dtype.itemsize))
     if source.chunks:  # whole chunks, so that none is decompressed twice
         block = -(-block // source.chunks[0]) * source.chunks[0]
-    key = source.name.lstrip("/")
     for first in range(0, n, block):
         values = source[first : min(first + block, n)]
         target = out[first : first + block]

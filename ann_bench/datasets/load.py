@@ -20,8 +20,9 @@ from ann_bench.datasets.catalog import Catalog
 from ann_bench.datasets.download import download
 from ann_bench.datasets.ground_truth import check_answers, exact_neighbors, sample_size
 from ann_bench.datasets.progress import progress_bar
-from ann_bench.distances import distances_to
+from ann_bench.distances import distances_to, values_of_a_row
 from ann_bench.errors import DatasetError, UsageError
+from ann_bench.worker.sets import Rows
 
 _SUFFIXES = (".hdf5", ".h5")
 
@@ -38,7 +39,7 @@ class Dataset:
         One of `distances.DISTANCES`.
     train, test
         Shapes (n, d) and (q, d), C-contiguous, both float32, or bool for hamming. Angular rows are as the
-        file has them, not normalised; rows of zeros are possible.
+        file has them, not normalised; rows of zeros are possible. `Sets` for jaccard, some maybe empty.
     neighbors
         Shape (q, K) int32, by distance, then id; K is at least k, or n where there are fewer rows than k.
     distances
@@ -54,8 +55,8 @@ class Dataset:
 
     name: str
     distance: str
-    train: npt.NDArray[np.generic]
-    test: npt.NDArray[np.generic]
+    train: Rows
+    test: Rows
     neighbors: npt.NDArray[np.int32]
     distances: npt.NDArray[np.float64]
     sha256: str
@@ -70,7 +71,7 @@ class Dataset:
 
     @property
     def dimension(self) -> int:
-        """Components of a vector; bits for hamming."""
+        """Components of a vector; bits for hamming, different items for jaccard."""
         return int(self.train.shape[1])
 
 
@@ -209,7 +210,7 @@ def _check_range(flag: str, value: int | None, available: int, path: Path) -> No
 
 def _verify(path: Path, contents: hdf5.Contents) -> dict[str, Any]:
     """Return what was checked about the file's answers; raise `DatasetError` where they are wrong."""
-    sample = sample_size(*contents.train.shape)
+    sample = sample_size(len(contents.train), values_of_a_row(contents.train))
     bad = check_answers(contents.distance, contents.train, contents.test, contents.neighbors, sample)
     if bad is not None:
         hint = f'they fit "{bad.fits[0]}"' if bad.fits else "they fit no other distance either"
@@ -248,7 +249,7 @@ def _in_order(
 
 
 def _computed(
-    contents: hdf5.Contents, test: npt.NDArray[np.generic], k: int, sha256: str, progress: bool
+    contents: hdf5.Contents, test: Rows, k: int, sha256: str, progress: bool
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float64]]:
     """Return exact answers from the cache, or compute them and keep them there."""
     shape = (len(test), min(k, len(contents.train)))

@@ -28,6 +28,7 @@ from ann_bench.runner.plan import Plan, Request
 from ann_bench.runner.record import Frame, make_frame, measurement
 from ann_bench.runner.tally import Tally
 from ann_bench.runner.watch import Watch
+from ann_bench.worker.sets import save_rows
 
 _MEMORY_SHARE = 0.8
 _WAVE_SHARE = 0.5
@@ -160,8 +161,8 @@ def _place(request: Request, folder: Path, watch: Watch, observer: Observer) -> 
     train, queries = folder / "train.npy", folder / "queries.npy"
     query_order = np.random.default_rng(request.seed).permutation(len(dataset.test))
     try:
-        np.save(train, dataset.train)
-        np.save(queries, dataset.test[query_order])
+        save_rows(str(train), dataset.train)
+        save_rows(str(queries), dataset.test[query_order])
     except OSError as error:
         needed = dataset.train.nbytes + dataset.test.nbytes
         raise AnnBenchError(

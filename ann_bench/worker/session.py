@@ -23,6 +23,7 @@ import numpy as np
 
 from ann_bench.worker import memory
 from ann_bench.worker.answers import WrongAnswerError, as_id_array
+from ann_bench.worker.sets import load_rows, values
 from ann_bench.worker.timed import Counters, run_batch, run_single, warm_up
 from ann_bench.worker.wrapper import Wrapper
 
@@ -50,8 +51,8 @@ class Session:
         self.folders = request["folders"]
         self.train_path = request["train"]
         # Private copy-on-write pages: a library that writes into its caller's rows harms nobody and is seen.
-        self.train = np.load(self.train_path, mmap_mode="c")
-        self.queries = np.load(request["queries"])
+        self.train = load_rows(self.train_path, mmap_mode="c")
+        self.queries = load_rows(request["queries"])
         self.rows = list(self.queries)
         self.pristine = self.queries.copy()
         self.k = request["k"]
@@ -73,7 +74,7 @@ class Session:
 
     def build(self, request: dict[str, Any]) -> dict[str, Any]:
         """Build the index; tell its cost."""
-        memory.touch(self.train)
+        memory.touch(values(self.train))
         memory.reset_peak()
         before = memory.resident_bytes()
         wrapper = self.wrapper
@@ -138,8 +139,8 @@ class Session:
         peak = memory.peak_bytes()
         after = self._distance_computations()
         ids = as_id_array(answers, last - first, self.k)
-        if not np.array_equal(self.queries, self.pristine):
-            self.queries[:] = self.pristine
+        if not np.array_equal(values(self.queries), values(self.pristine)):
+            values(self.queries)[:] = values(self.pristine)
             raise ChangedInputError("the library changed the query vectors it was given")
         reply = {
             "timed_ns": timed_ns,
@@ -182,10 +183,10 @@ class Session:
 
     def _check_rows(self) -> None:
         """Compare the rows with the file, a little at a time: the memory of this is not the library's."""
-        stored = np.load(self.train_path, mmap_mode="r")
-        step = max(1, _COMPARED_BYTES // max(1, stored[0].nbytes))
+        stored, held = np.load(self.train_path, mmap_mode="r"), values(self.train)
+        step = max(1, _COMPARED_BYTES * len(stored) // max(1, stored.nbytes))
         for first in range(0, len(stored), step):
-            if not np.array_equal(stored[first : first + step], self.train[first : first + step]):
+            if not np.array_equal(stored[first : first + step], held[first : first + step]):
                 raise ChangedInputError("the library changed the rows it was given to index")
 
 

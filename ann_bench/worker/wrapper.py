@@ -19,12 +19,13 @@ class Wrapper:
     Attributes
     ----------
     distance : str
-        ``euclidean``, ``angular``, ``dot``, ``hamming`` or ``manhattan``.
+        ``euclidean``, ``angular``, ``dot``, ``hamming``, ``manhattan`` or ``jaccard``.
     dimension : int
-        Length of a vector (number of bits for hamming).
+        Length of a vector (number of bits for hamming, of different items for jaccard).
     train : numpy.ndarray, shape (n, dimension)
         The rows to index, C-contiguous float32, or bool for hamming, for libraries that need them again to
-        load an index. They belong to the harness: copy before changing them.
+        load an index. They belong to the harness: copy before changing them. For jaccard they are sets, an
+        `ann_bench.worker.sets.Sets` with `indices` and `offsets`; a query is an int32 array of its items.
     build_parameters : dict
         The parameters that `build` gets, for `load`.
     threads : int
@@ -35,12 +36,12 @@ class Wrapper:
 
     distance: str
     dimension: int
-    train: np.ndarray
+    train: Any
     build_parameters: dict[str, Any]
     threads: int
     seed: int
 
-    def build(self, train: np.ndarray, distance: str, threads: int, **parameters: Any) -> None:
+    def build(self, train: Any, distance: str, threads: int, **parameters: Any) -> None:
         """Index the rows of `train` (n, dimension) for `distance` with `threads` threads."""
         raise NotImplementedError
 

@@ -16,11 +16,15 @@ class BruteForce(Wrapper):
 
     Euclidean distances are scored as |x|^2 / 2 - <q, x>, with the rows' mean subtracted from both lest the
     numbers be large and their difference small; angular ones as minus the inner product with unit rows (a row
-    of zeros stays one and scores like a right angle); bits are packed and counted by XOR.
+    of zeros stays one and scores like a right angle); bits are packed and counted by XOR. Sets are counted in
+    lists that have, for each item, the rows that hold it.
     """
 
     def build(self, train, distance, threads):
         self.limits = threadpool_limits(threads)
+        if distance == "jaccard":
+            self._build_sets(train)
+            return
         self.train = self.rows = train
         self.scores = getattr(self, "_scores_" + distance)
         if distance == "angular":
@@ -36,6 +40,13 @@ class BruteForce(Wrapper):
         elif distance == "hamming":
             self.words = np.ascontiguousarray(_packed(train).T)
 
+    def _build_sets(self, train):
+        self.sizes = np.diff(train.offsets)
+        order = np.argsort(train.indices, kind="stable")
+        self.holders = np.repeat(np.arange(len(train)), self.sizes)[order]
+        self.starts = np.searchsorted(train.indices[order], np.arange(self.dimension + 1))
+        self.query, self.query_batch = self._query_set, self._query_sets
+
     def set_query(self, threads):
         self.limits = threadpool_limits(threads)
 
@@ -46,6 +57,17 @@ class BruteForce(Wrapper):
         step = max(1, _SCORES // len(self.train))
         blocks = [self._nearest(vectors[i : i + step], k) for i in range(0, len(vectors), step)]
         return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
+
+    def _query_set(self, items, k):
+        rows = [self.holders[self.starts[item] : self.starts[item + 1]] for item in items.tolist()]
+        common = np.bincount(np.concatenate(rows or [self.holders[:0]]), minlength=len(self.sizes))
+        distances = -common / np.maximum(self.sizes + len(items) - common, 1)
+        wanted = min(len(distances), k)
+        ids = np.argpartition(distances, wanted - 1)[:wanted]
+        return ids[np.argsort(distances[ids])]
+
+    def _query_sets(self, sets, k):
+        return np.array([self._query_set(items, k) for items in sets])
 
     def _nearest(self, queries, k):
         scores = self.scores(queries)

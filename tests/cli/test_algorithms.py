@@ -67,9 +67,9 @@ def test_the_table_has_a_line_for_each_algorithm(
     lines = printed.splitlines()
     assert max(len(line) for line in lines) <= 80
     rows = table(printed)
-    assert rows["mine"][:5] == ["exact", "numpy", library_version("harness", "numpy"), "e-d--", "ready"]
-    assert rows["hnswlib"][:4] == ["graph", "hnswlib", "ead--", "missing"]
-    assert "distances: e euclidean, a angular, d dot, h hamming, m manhattan" in lines
+    assert rows["mine"][:5] == ["exact", "numpy", library_version("harness", "numpy"), "e-d---", "ready"]
+    assert rows["hnswlib"][:4] == ["graph", "hnswlib", "ead---", "missing"]
+    assert "distances: e euclidean, a angular, d dot, h hamming, m manhattan, j jaccard" in lines
     families = [row[0] for name, row in rows.items() if name in load_algorithms([definitions])]
     assert families == sorted(families, key=FAMILIES.index)
 

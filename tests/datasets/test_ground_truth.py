@@ -10,9 +10,10 @@ from sklearn.neighbors import NearestNeighbors
 
 from ann_bench.datasets import exact_neighbors, ground_truth
 from ann_bench.datasets.ground_truth import check_answers, sample_size
-from ann_bench.distances import DISTANCES, distances_to
+from ann_bench.distances import DISTANCES, VECTOR_DISTANCES, distances_to
 from tests.datasets.files import vectors
 from tests.oracle import exact
+from tests.sets import suited
 from tests.test_distances import vector_pairs
 
 
@@ -31,9 +32,10 @@ def test_answers_are_those_of_ranking_all_rows(distance: str, data: st.DataObjec
 @pytest.mark.parametrize("distance", DISTANCES)
 def test_blocks_do_not_show(distance: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same answers come from one block and from many small ones, massive ties included."""
-    train, test = vectors(distance)
-    train = np.concatenate([train[:100], train[:100], np.zeros_like(train[:50])])
+    train, test = vectors("euclidean")
     test[3] = 0
+    train = suited(distance, np.concatenate([train[:100], train[:100], np.zeros_like(train[:50])]))
+    test = suited(distance, test)
     whole = exact_neighbors(distance, train, test, 17)
     monkeypatch.setattr(ground_truth, "_QUERIES_AT_A_TIME", 7)
     monkeypatch.setattr(ground_truth, "_PAIRS_AT_A_TIME", 77)
@@ -78,7 +80,7 @@ def test_progress_is_reported() -> None:
     assert sum(heard) == len(train) * len(test)
 
 
-@pytest.mark.parametrize("distance", DISTANCES)
+@pytest.mark.parametrize("distance", VECTOR_DISTANCES)
 def test_right_answers_agree_and_another_distances_answers_do_not(distance: str) -> None:
     """The check passes exact answers, and refuses those of another distance, which it names."""
     train, test = vectors(distance)
@@ -93,6 +95,16 @@ def test_right_answers_agree_and_another_distances_answers_do_not(distance: str)
         assert found.wrong > 10
         assert found.sampled == 20
         assert found.stored > found.computed
+
+
+def test_answers_on_sets_are_checked() -> None:
+    """The check passes exact answers on sets, and finds wrong ones, which fit no other distance."""
+    train, test = vectors("jaccard")
+    neighbors, _ = exact("jaccard", train, test, 10)
+    assert check_answers("jaccard", train, test, neighbors, 20) is None
+    found = check_answers("jaccard", train, test, neighbors[::-1], 20)
+    assert found is not None
+    assert (found.wrong > 10, found.fits) == (True, ())
 
 
 def test_ties_may_be_broken_in_any_way() -> None:

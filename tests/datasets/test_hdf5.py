@@ -10,19 +10,20 @@ import pytest
 from ann_bench.datasets import hdf5
 from ann_bench.distances import DISTANCES
 from ann_bench.errors import DatasetError
+from ann_bench.worker.sets import values
 from tests.datasets.files import vectors, write
 
 
 @pytest.mark.parametrize("distance", DISTANCES)
 def test_a_file_is_read_as_it_is(tmp_path: Path, distance: str) -> None:
-    """Vectors come back C-contiguous, float32 or bool, unchanged; ids as int32."""
+    """Vectors come back C-contiguous, float32 or bool, unchanged, sets as sets; ids as int32."""
     train, test = vectors(distance)
     contents = hdf5.read(write(tmp_path / "a.hdf5", distance))
     assert contents.distance == distance
-    assert contents.train.dtype == (bool if distance == "hamming" else np.float32)
-    assert contents.train.flags.c_contiguous
-    assert np.array_equal(contents.train, train)
-    assert np.array_equal(contents.test, test)
+    assert contents.train.dtype == {"hamming": bool, "jaccard": np.int32}.get(distance, np.float32)
+    for read, written in ((contents.train, train), (contents.test, test)):
+        assert values(read).flags.c_contiguous
+        assert [row.tolist() for row in read] == [row.tolist() for row in written]
     assert contents.neighbors.dtype == np.int32
     assert contents.rows == 200
 
@@ -109,7 +110,7 @@ IDS = np.tile(np.arange(20), (30, 1))
         ({"neighbors": None, "distances": None}, "lacks neighbors; the arrays that it has are: test, train"),
         (
             {"attributes": {}},
-            "has no attribute `distance`; it is one of euclidean, angular, dot, hamming, manhattan",
+            "has no attribute `distance`; it is one of euclidean, angular, dot, hamming, manhattan, jaccard",
         ),
         (
             {"attributes": {"distance": "chebyshev"}},
@@ -117,11 +118,7 @@ IDS = np.tile(np.arange(20), (30, 1))
         ),
         (
             {"attributes": {"distance": "jaccard"}},
-            "sparse sets and jaccard are not supported yet; dense sets are",
-        ),
-        (
-            {"attributes": {"distance": "euclidean", "type": b"sparse"}},
-            "sparse sets and jaccard are not supported",
+            "`distance` is 'jaccard', its rows are dense vectors; sets go with jaccard",
         ),
         ({"train": TRAIN[:, 0]}, r"`train` has shape \(200,\); it has two dimensions, neither of them 0"),
         ({"test": TEST[:0]}, r"`test` has shape \(0, 12\); it has two dimensions, neither of them 0"),
@@ -225,13 +222,48 @@ def test_more_than_there_is_memory_for_is_refused(tmp_path: Path) -> None:
     assert hdf5.read(path, rows=50).train.shape == (50, 12)
 
 
-def test_a_sparse_file_of_ann_benchmarks_is_named_as_such(tmp_path: Path) -> None:
-    """Flat arrays with lengths beside them are recognised even without the attribute `type`."""
+def test_sets_are_read_sorted_and_without_repeats(tmp_path: Path) -> None:
+    """Flat arrays with sizes beside them are sets, even without `type` or `dimension`; some may be empty."""
     with h5py.File(tmp_path / "kosarak-jaccard.hdf5", "w") as file:
         file.attrs["distance"] = "jaccard"
-        file["train"], file["size_train"] = np.arange(9), np.array([4, 5])
-    with pytest.raises(DatasetError, match="sparse sets and jaccard are not supported yet"):
-        hdf5.read(tmp_path / "kosarak-jaccard.hdf5")
+        file["train"], file["size_train"] = np.array([3, 7, 3, 5, 1]), np.array([3, 0, 2])
+        file["test"], file["size_test"] = np.array([4]), np.array([1])
+        file["neighbors"] = np.array([[0, 1]])
+    contents = hdf5.read(tmp_path / "kosarak-jaccard.hdf5")
+    assert [row.tolist() for row in contents.train] == [[3, 7], [], [1, 5]]
+    assert contents.train.shape == (3, 8)
+    assert [row.tolist() for row in hdf5.read(tmp_path / "kosarak-jaccard.hdf5", rows=1).train] == [[3, 7]]
+
+
+SETS, SETS_ASKED = vectors("jaccard")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"size_train": None}, r"`distance` is 'jaccard', its rows are dense|lacks size_train"),
+        (
+            {"size_train": SETS.sizes + 1},
+            "`train` and `size_train`: .* items in sets of .*sum is the number of",
+        ),
+        ({"size_train": SETS.sizes - SETS.sizes.max()}, "sizes are 0 or more"),
+        ({"size_train": SETS.sizes[:, None]}, "`size_train` has shape .*; of sets it has one dimension"),
+        ({"size_test": SETS_ASKED.sizes[:-1]}, "a row for each of `size_test`"),
+        ({"train": -1 - SETS.indices}, "`train` and `size_train`: items from -12 to -1; they are from 0 to"),
+        ({"train": SETS.indices.astype(float)}, "`train` holds float64; allowed are integers"),
+        (
+            {"attributes": {"distance": "euclidean", "type": b"sparse"}},
+            r"is 'euclidean', its rows are sets \(sparse\); sets go with jaccard, vectors with the others",
+        ),
+    ],
+)
+def test_damaged_sets_are_refused(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    """Sizes that do not fit, items that cannot be, or another distance: one line says what and where."""
+    sizes = {"size_train": SETS.sizes, "size_test": SETS_ASKED.sizes}
+    flat = {"train": SETS.indices, "test": SETS_ASKED.indices, "neighbors": IDS, **sizes}
+    path = write(tmp_path / "a.hdf5", "jaccard", **{**flat, **changes})
+    with pytest.raises(DatasetError, match=message):
+        hdf5.read(path)
 
 
 def test_a_file_that_is_no_hdf5_is_refused(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ann_bench import engine
-from ann_bench.distances import DISTANCES, distances_to
+from ann_bench.distances import VECTOR_DISTANCES, distances_to
 from ann_bench.engine import Forest
 from tests.engine.vectors import Array, exact_distances, make_vectors
 
@@ -305,7 +305,7 @@ def test_any_rows_any_parameters(data: st.DataObject) -> None:
     Ids are distinct and in range, as many as there can be; distances are those of the rows named, and rise;
     and a full search has the smallest ones.
     """
-    name = data.draw(st.sampled_from(DISTANCES))
+    name = data.draw(st.sampled_from(VECTOR_DISTANCES))
     n, dimension = data.draw(st.integers(1, 100)), data.draw(st.integers(1, 70))
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
     values = rng.integers(-2, 3, size=(n + 2, dimension))

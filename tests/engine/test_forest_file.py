@@ -110,12 +110,12 @@ def test_the_file_does_not_depend_on_threads(distance: str, tmp_path: Path) -> N
 BUILD_AND_ASK = """
 import hashlib
 import sys
-from ann_bench.distances import DISTANCES
+from ann_bench.distances import VECTOR_DISTANCES
 from ann_bench.engine import Forest, build_info
 from tests.engine.vectors import make_vectors
 
 path = sys.argv[1]
-for distance in DISTANCES:
+for distance in VECTOR_DISTANCES:
     for dimension in (3, 100, 300):
         train = make_vectors(distance, 700, dimension, 1)
         queries = make_vectors(distance, 50, dimension, 2)

@@ -20,10 +20,11 @@ import pytest
 from filelock import FileLock
 
 from ann_bench import results
-from ann_bench.config import Needs
-from ann_bench.datasets import Dataset
+from ann_bench.config import Needs, load_algorithms
+from ann_bench.datasets import Dataset, load_dataset
 from ann_bench.runner.plan import Request, make_plan
 from ann_bench.runner.sweep import Outcome, run_folder, run_sweep
+from tests.datasets.files import write
 from tests.runner.conftest import DEFINITIONS, Quiet, alive_below
 
 ROOT = Path(__file__).parents[2]
@@ -44,6 +45,19 @@ def test_a_measurement_holds_every_round_of_every_query(make_request: Make, swee
     assert stored.record["costs"]["load_wall_ns"] > 0
     assert stored.record["harness"]["overhead_ns_per_query"] > 0
     assert "numpy==" in stored.lock
+
+
+@pytest.mark.parametrize("batch", [False, True])
+def test_sets_are_measured_as_vectors_are(
+    make_request: Make, sweep: Sweep, tmp_path: Path, batch: bool
+) -> None:
+    """An exact algorithm answers queries on sets exactly, one by one and in a batch."""
+    dataset = load_dataset(str(write(tmp_path / "sets-jaccard.hdf5", "jaccard")), k=5)
+    algorithms = [load_algorithms()["bruteforce"]]
+    (record,) = sweep(make_request(dataset=dataset, algorithms=algorithms, batch=batch)).records
+    assert record["metrics"]["recall"] == 1
+    stored = results.read(record["path"])
+    assert np.allclose(stored.arrays["distances"], dataset.distances[:, :5])
 
 
 def test_what_is_measured_is_not_measured_again(make_request: Make, sweep: Sweep) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ann_bench.worker.answers import WrongAnswerError, as_id_array
+from ann_bench.worker.sets import Sets, values
 from ann_bench.worker.timed import Counters
 from ann_bench.worker.wrapper import Wrapper
 from tests.wrappers.check_data import OPPOSITE, ZERO, ZEROS, all_distances, make_vectors
@@ -28,11 +29,23 @@ TOLERANCE = 1e-6
 FINDINGS = (AssertionError, WrongAnswerError)
 
 
-def read_only(array):
+def read_only(rows):
     """Return a copy that cannot be written to."""
-    array = array.copy()
-    array.flags.writeable = False
-    return array
+    rows = rows.copy()
+    values(rows).flags.writeable = False
+    return rows
+
+
+def of_64_bits(rows):
+    """Return rows, or a vector, in the wider type of its kind."""
+    if isinstance(rows, Sets):
+        return Sets(of_64_bits(rows.indices), rows.offsets, rows.dimension)
+    return rows.astype(np.int64 if rows.dtype == np.int32 else np.float64)
+
+
+def column_wise(rows):
+    """Return rows column by column; sets have no columns."""
+    return rows if isinstance(rows, Sets) else np.asfortranarray(rows)
 
 
 # Vectors that are not as the harness hands them over: the answers are right, or there is an exception.
@@ -40,12 +53,12 @@ ODD_VECTORS = {
     "read-only": read_only,
     "strided": lambda vector: np.repeat(vector, 2)[::2],
     "backward": lambda vector: vector[::-1].copy()[::-1],
-    "float64": lambda vector: vector.astype(np.float64),
+    "of 64 bits": of_64_bits,
 }
 ODD_TABLES = {
     "read-only": read_only,
-    "column-wise": np.asfortranarray,
-    "float64": lambda table: table.astype(np.float64),
+    "column-wise": column_wise,
+    "of 64 bits": of_64_bits,
 }
 
 
@@ -100,14 +113,14 @@ class Check:
         assert "prints" in self.limits or not printed.text, f"printed while searching: {printed.text[:300]}"
         busy = counters.figures["children"] or counters.figures["children_cpu_s"]
         assert "children" in self.limits or not busy, "started processes while searching"
-        assert np.array_equal(queries, self.queries), "changed the queries"
+        assert np.array_equal(values(queries), values(self.queries)), "changed the queries"
         return as_id_array(answers, len(rows), k)
 
     def ask_batch(self, wrapper, queries, k=K):
         """Return the same for a batch."""
         asked = queries.copy(order="K")
         answers = as_id_array(wrapper.query_batch(queries, k), len(queries), k)
-        assert np.array_equal(asked, queries), "a batch changed the queries"
+        assert np.array_equal(values(asked), values(queries)), "a batch changed the queries"
         return answers
 
     # -- what answers must be ------------------------------------------------------------------------------
@@ -195,7 +208,7 @@ class Check:
         if self.spec["memory_s"]:
             rows = list(self.queries)
             watch_memory(lambda i: wrapper.query(rows[i % len(rows)], K), self.spec["memory_s"], MEMORY_CALLS)
-        assert np.array_equal(train, self.train), "changed the rows"
+        assert np.array_equal(values(train), values(self.train)), "changed the rows"
         wrapper.close()
 
     def check_threads(self, wrapper):
