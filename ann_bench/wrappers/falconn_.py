@@ -21,7 +21,7 @@ class Falconn(Wrapper):
             rows = self.unit.rows
             self.query = self._query_angle
         self.center = rows.mean(axis=0, dtype=np.float64).astype(np.float32)
-        self.rows = rows - self.center  # the index reads the rows where they are
+        self.rows = np.subtract(rows, self.center, dtype=np.float32)  # read where they are
         construction = falconn.LSHConstructionParameters()
         construction.dimension = rows.shape[1]
         construction.lsh_family = falconn.LSHFamily.CrossPolytope

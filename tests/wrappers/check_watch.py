@@ -16,10 +16,11 @@ MOST_WATCHED_S = 0.5
 GROWTH = 4 << 20
 
 
-def watch_threads(work, what):
+def watch_threads(work, what, share=0.2):
     """Return what `work` returned; `AssertionError` where it, repeated for a while, keeps two threads busy.
 
-    It is watched again before that is said: an idle pool of BLAS, started by whatever, spins for a while.
+    They are two where the less busy one takes more than `share` of the other's time, or both at once. That
+    is looked at again before it is said: an idle pool of BLAS, started by whatever, spins for a while.
     """
     for _ in range(4):
         wall, cpu, own = time.perf_counter(), time.process_time(), time.thread_time()
@@ -31,7 +32,7 @@ def watch_threads(work, what):
         at_once = cpu > 1.2 * wall + 0.01
         # Where others use the processor, that tells nothing; but one thread is either this one or another. A
         # build may leave one part to a thread of its own.
-        shared = what != "building" and min(own, others) > 0.2 * max(own, others) + 0.005
+        shared = what != "building" and min(own, others) > share * max(own, others) + 0.005
         if not (at_once or shared):
             return result
     text = f"{what} with one thread took {own:.3f} s of it, {others:.3f} s of others, in {wall:.3f} s"

@@ -135,7 +135,7 @@ class Check:
         assert ids.min() >= -1 and ids.max() < n, f"ids that no row has: {ids.min()} to {ids.max()}"
         repeated = self.repeated(ids)
         for query, answer in enumerate(ids):
-            whole = "fewer_than_k" in self.limits or (answer >= 0).sum() == wanted
+            whole = "fewer_than_k" in self.limits or (answer >= 0).sum() >= wanted
             single = "duplicates" in self.limits or not repeated[query].any()
             assert whole and single, f"query {query}: no {wanted} different rows: {answer}"
         found = self.found(ids, distances)
@@ -211,11 +211,11 @@ class Check:
         assert np.array_equal(values(train), values(self.train)), "changed the rows"
         wrapper.close()
 
-    def check_threads(self, wrapper):
+    def check_threads(self, wrapper, **options):
         """One thread is all that searching uses, singly and in a batch."""
-        watch_threads(lambda: self.ask(wrapper), "searching")
+        watch_threads(lambda: self.ask(wrapper), "searching", **options)
         if self.has("query_batch"):
-            watch_threads(lambda: wrapper.query_batch(self.queries, K), "searching a batch")
+            watch_threads(lambda: wrapper.query_batch(self.queries, K), "searching a batch", **options)
 
     def check_one(self, wrapper):
         """For k = 1 there is one answer, the nearest row as far as it can tell."""
@@ -404,9 +404,9 @@ class Check:
         return "children" if figures["children"] or figures["children_cpu_s"] else ""
 
     def threads(self):
-        """It keeps more than one thread busy."""
+        """It keeps more than one thread busy, be it a little less than what is too much."""
         return failure_of(
-            lambda: self.check_threads(watch_threads(lambda: self.build(self.train), "building"))
+            lambda: self.check_threads(watch_threads(lambda: self.build(self.train), "building"), share=0.05)
         )
 
     def deleted_folders(self):
