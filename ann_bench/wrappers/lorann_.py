@@ -9,6 +9,7 @@ from ann_bench.worker.unit_vectors import UnitVectors
 from ann_bench.worker.wrapper import Wrapper
 
 DISTANCES = {"euclidean": lorann.L2, "angular": lorann.IP, "dot": lorann.IP}
+FLOAT32 = np.dtype(np.float32)
 
 
 class Lorann(Wrapper):
@@ -31,11 +32,11 @@ class Lorann(Wrapper):
         self.clusters, self.reranked = clusters_to_search, points_to_rerank
 
     def query(self, vector, k):
-        vector = np.ascontiguousarray(vector, dtype=np.float32)
+        vector = np.ascontiguousarray(vector, FLOAT32)
         return self.index.search(vector, k, self.clusters, self.reranked, n_threads=1)
 
     def query_batch(self, vectors, k):
-        vectors = np.ascontiguousarray(vectors, dtype=np.float32)
+        vectors = np.ascontiguousarray(vectors, FLOAT32)
         return self.index.search(vectors, k, self.clusters, self.reranked, n_threads=self.threads)
 
     def save(self, path):
