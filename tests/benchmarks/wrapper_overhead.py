@@ -1,4 +1,4 @@
-"""What a wrapper adds to its library's bare call: `python tests/benchmarks/wrapper_overhead.py [NAME ...]`.
+"""What a wrapper adds to its library's bare call: `python -m tests.benchmarks.wrapper_overhead [NAME ...]`.
 
 For each algorithm that is installed, in its environment, on 5,000 rows at the quick setting that looks at
 least: the wrapper's `query`, and the loop that a user would write in its place (`bare_calls.py` makes it of
