@@ -4,6 +4,10 @@ import os
 import shutil
 import tempfile
 
+# Its client asks more often whether its server is there than that likes. gRPC prints so, unless it was told
+# not to before it was imported.
+os.environ["GRPC_VERBOSITY"] = "NONE"
+
 import faiss
 from milvus_lite.server_manager import server_manager_instance
 from pymilvus import DataType, MilvusClient
@@ -22,8 +26,6 @@ class MilvusLite(Wrapper):
     """
 
     def _open(self):
-        # Its client asks more often whether its server is there than that likes, and gRPC prints so.
-        os.environ["GRPC_VERBOSITY"] = "NONE"
         faiss.omp_set_num_threads(self.threads)
         self.folder = os.path.join(tempfile.mkdtemp(), "store.db")
 

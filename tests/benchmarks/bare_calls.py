@@ -103,7 +103,8 @@ def main(package, tests, spec):
 
     ways = [(bare, wrapper), (wrapped, wrapper.query)]
     slowest = max(nanoseconds(loop, first, rows * 3, K) for loop, first in ways)
-    block = rows * (int(BLOCK_NS / slowest / len(rows)) + 1)
+    queries = int(BLOCK_NS / slowest) + 1
+    block = (rows * (queries // len(rows) + 1))[:queries]
     took = [[], []]
     for pair in range(PAIRS):
         for way in (0, 1) if pair % 4 in (0, 3) else (1, 0):
