@@ -16,8 +16,9 @@ class WrongAnswerError(Exception):
 def as_id_array(answers: Any, queries: int, k: int) -> np.ndarray:
     """Return the answers of `queries` queries as int32 (queries, k), -1 where fewer than k came back.
 
-    Ids beyond int32 become its largest value, which no row has. `WrongAnswerError` tells what is not a row of
-    integers.
+    The largest uint32 or uint64, which libraries put where an answer is missing if they have no sign, becomes
+    -1 too; other ids beyond int32 become its largest value, which no row has. `WrongAnswerError` tells what is
+    not a row of integers.
     """
     if isinstance(answers, list) and len(answers) > 1 and _share_memory(answers[0], answers[1]):
         raise WrongAnswerError(
@@ -72,11 +73,15 @@ def _row_by_row(answers: Any, queries: int, k: int) -> np.ndarray:
 
 
 def _as_int32(ids: np.ndarray) -> np.ndarray:
+    narrow: np.ndarray
     if ids.dtype == np.int32:
         return ids
     if ids.dtype.kind == "u":
-        return np.minimum(ids.astype(np.uint64), np.uint64(_INT32.max)).astype(np.int32)
-    narrow: np.ndarray = np.clip(ids, _INT32.min, _INT32.max).astype(np.int32)
+        narrow = np.minimum(ids.astype(np.uint64), np.uint64(_INT32.max)).astype(np.int32)
+        if ids.dtype.itemsize >= 4:
+            narrow[ids == np.iinfo(ids.dtype).max] = -1
+        return narrow
+    narrow = np.clip(ids, _INT32.min, _INT32.max).astype(np.int32)
     return narrow
 
 

@@ -56,7 +56,7 @@ class _Glass(Wrapper):
         self.searcher.set_ef(ef)
 
     def query(self, vector, k):
-        return self.searcher.search(vector, min(k, self.most))[0]
+        return self.searcher.search(vector, k if k < self.most else self.most)[0]
 
     def query_batch(self, vectors, k):
         return self._search_batch(vectors, k)
@@ -69,7 +69,7 @@ class _Glass(Wrapper):
         return ids if found == k else np.pad(ids, ((0, 0), (0, k - found)), constant_values=-1)
 
     def _query_angle(self, vector, k):
-        return self.searcher.search(self.unit.scale(vector), min(k, self.most))[0]
+        return self.searcher.search(self.unit.scale(vector), k if k < self.most else self.most)[0]
 
     def _query_angle_batch(self, vectors, k):
         return self._search_batch(self.unit.scale_all(vectors), k)

@@ -11,7 +11,6 @@ from ann_bench.worker.wrapper import Wrapper
 
 # The fewest dimensions that its clustering takes.
 _CLUSTERED_DIMENSIONS = 64
-_INT32 = np.dtype(np.int32)
 
 
 class _Rabitq(Wrapper):
@@ -94,11 +93,10 @@ class Ivf(_Rabitq):
         self.nprobe = nprobe
 
     def query(self, vector, k):
-        # Where cells hold fewer than k rows, the largest unsigned number stands for none.
-        return self.index.search(vector[None], k, self.nprobe)[0][0].view(_INT32)
+        return self.index.search(vector[None], k, self.nprobe)[0][0]
 
     def query_batch(self, vectors, k):
-        return self.index.search(vectors, k, self.nprobe, None, self.threads)[0].view(_INT32)
+        return self.index.search(vectors, k, self.nprobe, None, self.threads)[0]
 
 
 class Hnsw(_Rabitq):
@@ -127,16 +125,16 @@ class Hnsw(_Rabitq):
         self.ef = ef
 
     def query(self, vector, k):
-        return self.index.search(vector[None], k, self.ef)[0][0].view(_INT32)
+        return self.index.search(vector[None], k, self.ef)[0][0]
 
     def query_batch(self, vectors, k):
-        return self.index.search(vectors, k, self.ef, self.threads)[0].view(_INT32)
+        return self.index.search(vectors, k, self.ef, self.threads)[0]
 
     def _query_angle(self, vector, k):
-        return self.index.search(self.unit.scale(vector)[None], k, self.ef)[0][0].view(_INT32)
+        return self.index.search(self.unit.scale(vector)[None], k, self.ef)[0][0]
 
     def _query_angle_batch(self, vectors, k):
-        return self.index.search(self.unit.scale_all(vectors), k, self.ef, self.threads)[0].view(_INT32)
+        return self.index.search(self.unit.scale_all(vectors), k, self.ef, self.threads)[0]
 
     def load(self, path):
         super().load(path)

@@ -12,8 +12,8 @@ from pathlib import Path
 
 BLOCK_NS = 20000000
 PAIRS = 40
-# Guards of ours, which a user whose rows are as they should be does without.
-GUARDS = ("ascontiguousarray", "view")
+# A guard of ours, which a user whose rows are as they should be does without.
+GUARD = "ascontiguousarray"
 
 
 class Bare(ast.NodeTransformer):
@@ -67,9 +67,8 @@ class Bare(ast.NodeTransformer):
         """Replace what does not depend on the query by a name that is bound before the loop."""
         if not isinstance(node, ast.expr) or isinstance(node, (ast.Name, ast.Constant)):
             return super().visit(node)
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in GUARDS:
-            of = node.args[0] if node.func.attr == GUARDS[0] else node.func.value
-            return self.visit(of)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == GUARD:
+            return self.visit(node.args[0])
         if isinstance(node, (ast.Slice, ast.Starred)) or self.depends(node):
             return super().visit(node)
         name = f"before{len(self.before)}"

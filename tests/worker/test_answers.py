@@ -25,6 +25,14 @@ def test_any_integer_array_is_an_answer(dtype: str) -> None:
     assert as_id_array(answers, 2, 2).tolist() == [[1, 2], [3, 4]]
 
 
+@pytest.mark.parametrize("dtype", ["uint32", "uint64"])
+def test_the_largest_unsigned_number_stands_for_a_missing_answer(dtype: str) -> None:
+    """It is -1 without a sign; a byte's largest value is an id like any other."""
+    missing = np.array([7, np.iinfo(dtype).max], dtype=dtype)
+    assert as_id_array([missing, missing.copy()], 2, 2).tolist() == [[7, -1], [7, -1]]
+    assert as_id_array([np.array([255], dtype=np.uint8)], 1, 1).tolist() == [[255]]
+
+
 def test_a_batch_answer_is_one_table() -> None:
     """A two-dimensional array is taken as it is."""
     assert as_id_array(np.arange(6).reshape(2, 3), 2, 3).tolist() == [[0, 1, 2], [3, 4, 5]]
