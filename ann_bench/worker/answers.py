@@ -17,8 +17,8 @@ def as_id_array(answers: Any, queries: int, k: int) -> np.ndarray:
     """Return the answers of `queries` queries as int32 (queries, k), -1 where fewer than k came back.
 
     The largest uint32 or uint64, which libraries put where an answer is missing if they have no sign, becomes
-    -1 too; other ids beyond int32 become its largest value, which no row has. `WrongAnswerError` tells what is
-    not a row of integers.
+    -1 too; other ids beyond int32 become its largest value, which no row has. `WrongAnswerError` tells what
+    is not a row of integers.
     """
     if isinstance(answers, list) and len(answers) > 1 and _share_memory(answers[0], answers[1]):
         raise WrongAnswerError(
