@@ -1,9 +1,8 @@
 """One worker's life: requests in as JSON lines, the wrapper called, replies out as JSON lines.
 
-Requests are `hello`, `build`, `save`, `load`, `set_query`, `warm_up`, `run`,
-`stats`, `close`. A reply holds ``ok``;
-where that is false, also ``kind`` (raised, wrong-answer, changed-input), ``text`` (one line) and, for
-`raised`, ``traceback``. Arrays travel as ``.npy`` files in a folder that the harness owns.
+Requests are `hello`, `build`, `save`, `load`, `set_query`, `warm_up`, `run`, `visit`, `stats`, `close`. A
+reply holds ``ok``; where that is false, also ``kind`` (raised, wrong-answer, changed-input), ``text`` (one
+line) and, for `raised`, ``traceback``. Arrays travel as ``.npy`` files in a folder that the harness owns.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ import numpy as np
 from ann_bench.worker import memory
 from ann_bench.worker.answers import WrongAnswerError, as_id_array
 from ann_bench.worker.sets import load_rows, values
-from ann_bench.worker.timed import Counters, run_batch, run_single, warm_up
+from ann_bench.worker.timed import Counters, run_batch, run_single, run_unrecorded, warm_up
 from ann_bench.worker.wrapper import Wrapper
 
 _OPTIONAL = ("query_batch", "save", "load", "size_bytes", "distance_computations", "build_info")
@@ -151,6 +150,27 @@ class Session:
         }
         if not self.batch:
             reply["latencies"] = self._write("latencies", latencies)
+        if before is not None and after is not None:
+            reply["distance_computations"] = after - before
+        return reply
+
+    def visit(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Time a block of queries that other workers' blocks are held against; tell its cost alone.
+
+        The query parameters are set, queries before the block run unrecorded for request["unrecorded_ns"]
+        (the caches hold the data of whoever ran before), then request["count"] queries from request["first"]
+        on, over the last query to the first again. What came back is looked at by `run`, not here.
+        """
+        self.wrapper.set_query(request["threads"], **request["parameters"])
+        count, first, everything = request["count"], request["first"], len(self.rows)
+        rows = [self.rows[number % everything] for number in range(first - count, first + count)]
+        run_unrecorded(self.wrapper.query, rows[:count], self.k, request["unrecorded_ns"])
+        before = self._distance_computations()
+        with Counters() as counters:
+            _, latencies = run_single(self.wrapper.query, rows[count:], self.k)
+        after = self._distance_computations()
+        self._end_children()
+        reply = {"timed_ns": int(latencies.sum()), "counters": counters.figures}
         if before is not None and after is not None:
             reply["distance_computations"] = after - before
         return reply

@@ -10,6 +10,8 @@ from typing import Any, Callable, Sequence
 
 import numpy as np
 
+from ann_bench.worker.instructions import Instructions
+
 WARM_UP_QUERIES = 100
 WARM_UP_NS = 200000000
 
@@ -42,6 +44,17 @@ def run_batch(query_batch: Callable[[Any, int], Any], vectors: Any, k: int) -> t
     return answers, end - start
 
 
+def run_unrecorded(query: Callable[[Any, int], Any], rows: Sequence[Any], k: int, least_ns: int) -> None:
+    """Run `query(row, k)` over and over the rows, until `least_ns` nanoseconds are over."""
+    clock = time.perf_counter_ns
+    began = clock()
+    while clock() - began < least_ns:
+        for row in rows:
+            query(row, k)
+            if clock() - began >= least_ns:
+                break
+
+
 def warm_up(call: Callable[[Any], Any], items: Sequence[Any]) -> int:
     """Run `call(item)` unrecorded, again and again, for 100 calls or 0.2 s; return the median nanoseconds."""
     clock = time.perf_counter_ns
@@ -56,9 +69,10 @@ def warm_up(call: Callable[[Any], Any], items: Sequence[Any]) -> int:
 
 
 class Counters:
-    """What the operating system counted between two moments: CPU time, context switches, page faults."""
+    """What was counted between two moments: CPU time, context switches, page faults, instructions."""
 
     figures: dict[str, Any]
+    _instructions = Instructions()
 
     def __enter__(self) -> Counters:
         """Start counting, with the garbage collector off."""
@@ -67,6 +81,7 @@ class Counters:
         self._thread_ns = time.thread_time_ns()
         self._process_ns = time.process_time_ns()
         self._children_s = _children_seconds()
+        self._retired = self._instructions.read()
         self._wall_ns = time.perf_counter_ns()
         return self
 
@@ -75,6 +90,7 @@ class Counters:
         wall = time.perf_counter_ns() - self._wall_ns
         process = time.process_time_ns() - self._process_ns
         thread = time.thread_time_ns() - self._thread_ns
+        retired = self._instructions.read()
         usage = resource.getrusage(resource.RUSAGE_SELF)
         gc.enable()
         self.figures = {
@@ -83,6 +99,7 @@ class Counters:
             "process_cpu_ns": process,
             "switches": [usage.ru_nvcsw - self._usage.ru_nvcsw, usage.ru_nivcsw - self._usage.ru_nivcsw],
             "faults": [usage.ru_minflt - self._usage.ru_minflt, usage.ru_majflt - self._usage.ru_majflt],
+            "instructions": None if retired is None or self._retired is None else retired - self._retired,
             "children": _live_children(),
             "children_cpu_s": _children_seconds() - self._children_s,
         }

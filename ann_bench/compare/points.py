@@ -1,0 +1,212 @@
+"""Where two sides are compared: query settings that enclose the wanted recalls, chosen once and then kept.
+
+Times are compared at equal recall. On each side log(time) is taken as linear in -log10(1 - recall) between
+two neighbouring settings, as everywhere (`frontier`). Settings are measured in pairs, one of BASE with one of
+NEW, and what machines do to a pair falls out of its ratio; so the change at a recall is made of the pairs'
+ratios, and only where the two sides' recalls differ also of the slope of BASE's curve.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from ann_bench.errors import AnnBenchError
+from ann_bench.frontier import nines, pareto
+
+Floats = npt.NDArray[np.float64]
+NARROWEST = 0.02
+_GRID = 201  # recalls at which the mean over a window is taken
+
+
+class InvalidComparisonError(AnnBenchError):
+    """The two sides cannot be compared; the message says why."""
+
+    exit_code = 4
+
+
+@dataclass(frozen=True)
+class Searched:
+    """One query setting of one side, as a look at all queries showed it before the comparison began."""
+
+    query: dict[str, Any]
+    recall: float
+    ns_per_query: float
+
+
+@dataclass(frozen=True)
+class Points:
+    """The frozen points of a comparison: pairs of settings, and the recalls at which they tell the change.
+
+    Attributes
+    ----------
+    base, new
+        The settings of each side, pair by pair.
+    targets
+        The recalls asked for that both sides enclose.
+    window
+        The recalls over which the primary figure is the mean; both ends alike where there is one target, or
+        none (sides that have one recall only).
+    answers
+        Number of answers that recall was counted over: queries times k.
+    """
+
+    base: tuple[Searched, ...]
+    new: tuple[Searched, ...]
+    targets: tuple[float, ...]
+    window: tuple[float, float]
+    answers: int
+
+    @cached_property
+    def recalls(self) -> tuple[float, ...]:
+        """Return the recalls that a change is told at: the targets, or the one that there is."""
+        return self.targets or (self.window[0],)
+
+    def changes(self, ratios: npt.ArrayLike, base_logs: npt.ArrayLike) -> tuple[float, Floats]:
+        """Return the change in the window and at each of `recalls`: logs, positive where NEW is faster.
+
+        Parameters
+        ----------
+        ratios
+            log(time of BASE / time of NEW) of each pair.
+        base_logs
+            log(time of BASE) of each pair.
+        """
+        ratio_weights, base_weights = self._weights
+        told = ratio_weights @ np.asarray(ratios, dtype=np.float64)
+        told = told + base_weights @ np.asarray(base_logs, dtype=np.float64)
+        return float(told[0]), told[1:]
+
+    def curve(self, side: str, logs: npt.ArrayLike) -> Floats:
+        """Return what a side's values (logs, one for each pair) come to at each of `recalls`."""
+        weights = _weights_at(self.base if side == "base" else self.new, self.recalls, self.answers)
+        return np.asarray(weights @ np.asarray(logs, dtype=np.float64))
+
+    @cached_property
+    def _weights(self) -> tuple[Floats, Floats]:
+        """Return the weights of ratios, and of BASE's logs: first row the window, then each of `recalls`."""
+        low, high = (float(value) for value in nines(self.window, self.answers))
+        window = 1 - 10.0 ** -np.linspace(low, high, _GRID if high > low else 1)
+        base, new = (
+            np.vstack(
+                [
+                    _weights_at(side, window, self.answers).mean(axis=0),
+                    _weights_at(side, self.recalls, self.answers),
+                ]
+            )
+            for side in (self.base, self.new)
+        )
+        return new, base - new
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the points as plain values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Self:
+        """Return the points that `as_json` told of."""
+        return cls(
+            base=tuple(Searched(**setting) for setting in values["base"]),
+            new=tuple(Searched(**setting) for setting in values["new"]),
+            targets=tuple(values["targets"]),
+            window=(values["window"][0], values["window"][1]),
+            answers=values["answers"],
+        )
+
+
+def choose(
+    base: Sequence[Searched], new: Sequence[Searched], targets: Sequence[float], *, answers: int
+) -> Points:
+    """Return the points at which two sides are compared.
+
+    For each target, and for both ends of the window, the two settings of a side that enclose it. Where the
+    settings of BASE do so on NEW as well, they are taken on both sides: what is alike is compared like with
+    like.
+
+    Parameters
+    ----------
+    base, new
+        All settings of a side on one index.
+    targets
+        Recalls, ascending.
+    answers
+        Number of answers that recall was counted over: queries times k.
+
+    Raises
+    ------
+    InvalidComparisonError
+        If the recalls that both sides enclose are fewer than 0.02 wide, and no setting of theirs is alike.
+    """
+    reach = [(min(s.recall for s in side), max(s.recall for s in side)) for side in (base, new)]
+    low = max(targets[0], *(lowest for lowest, _ in reach))
+    high = min(targets[-1], *(highest for _, highest in reach))
+    if high - low < (0 if len(targets) == 1 else NARROWEST):
+        return _one_recall(base, new, reach, targets, answers)
+    inside = tuple(target for target in targets if low <= target <= high)
+    recalls = sorted({low, high, *inside})
+    base_front, new_front = _front(base), _front(new)
+    alike = _same_queries(base_front, new)
+    base_chosen: list[Searched] = []
+    new_chosen: list[Searched] = []
+    for recall in recalls:
+        pair = _enclosing(base_front, recall)
+        other = [setting for wanted in pair for setting in alike if setting.query == wanted.query]
+        if len(other) < len(pair) or not other[0].recall <= recall <= other[-1].recall:
+            other = list(_enclosing(new_front, recall))
+        for one, two in zip(pair, other, strict=True):
+            if not any(one is a and two is b for a, b in zip(base_chosen, new_chosen, strict=True)):
+                base_chosen.append(one)
+                new_chosen.append(two)
+    return Points(tuple(base_chosen), tuple(new_chosen), inside, (low, high), answers)
+
+
+def _one_recall(
+    base: Sequence[Searched],
+    new: Sequence[Searched],
+    reach: Sequence[tuple[float, float]],
+    targets: Sequence[float],
+    answers: int,
+) -> Points:
+    """Return the one point of sides with one setting and one recall, such as exact search."""
+    if len(base) == len(new) == 1 and abs(base[0].recall - new[0].recall) < 1 / answers:
+        return Points(tuple(base), tuple(new), (), (base[0].recall, base[0].recall), answers)
+    spans = " and ".join(
+        f"{name} reaches {low:.3f} to {high:.3f}"
+        for name, (low, high) in zip(("BASE", "NEW"), reach, strict=True)
+    )
+    wanted = f"{targets[0]:g}" if len(targets) == 1 else f"{targets[0]:g} to {targets[-1]:g}"
+    raise InvalidComparisonError(
+        f"no recalls to compare at: {spans}, asked for was {wanted}; recalls that both sides enclose must "
+        f"span {NARROWEST} or more: name others with --recall, or a larger grid with --preset"
+    )
+
+
+def _front(settings: Sequence[Searched]) -> list[Searched]:
+    """Return the settings that no other beats, by recall; the lowest and highest recall are always kept."""
+    on = pareto([s.recall for s in settings], [1 / s.ns_per_query for s in settings], y_higher=True)
+    front = [settings[index] for index in on]
+    lowest = min(settings, key=lambda s: s.recall)
+    return front if front[0].recall <= lowest.recall else [lowest, *front]
+
+
+def _same_queries(wanted: Sequence[Searched], side: Sequence[Searched]) -> list[Searched]:
+    return [setting for one in wanted for setting in side if setting.query == one.query]
+
+
+def _enclosing(front: Sequence[Searched], recall: float) -> tuple[Searched, Searched]:
+    """Return the neighbours on the frontier between which the recall lies."""
+    above = next(i for i, setting in enumerate(front) if setting.recall >= recall or i == len(front) - 1)
+    above = max(above, 1) if len(front) > 1 else above
+    return front[max(above - 1, 0)], front[above]
+
+
+def _weights_at(side: Sequence[Searched], recalls: npt.ArrayLike, answers: int) -> Floats:
+    """Return how much each setting of a side tells of its curve at each recall, shape (recalls, settings)."""
+    x = nines([setting.recall for setting in side], answers)
+    knots, places, counts = np.unique(x, return_inverse=True, return_counts=True)
+    at = nines(recalls, answers)
+    hats = np.stack([np.interp(at, knots, row) for row in np.eye(len(knots))], axis=-1)
+    return np.asarray((hats / counts)[:, places])
