@@ -6,9 +6,9 @@ squared-error cost on log qps, which finds the levels that minimise
     sum over runs of (log qps - its level)^2 + penalty x number of shifts,  a level lasting 3 runs or more.
 
 penalty = (4 s)^2, where s = 1.4826 median |x[i+1] - x[i]| / sqrt(2) estimates the noise of one run. To split
-a level lowers the sum by s^2 times the square of the distance of the two means in standard errors: what is told
-are means more than 4 standard errors apart. The best place is looked for and s is estimated, so that of 100
-histories of noise alone, be they 6 runs long or 300, 1 to 2 are told to have a shift. The median of
+a level lowers the sum by s^2 times the square of the distance of the two means in standard errors: what is
+told are means more than 4 standard errors apart. The best place is looked for and s is estimated, so that of
+100 histories of noise alone, be they 6 runs long or 300, 1 to 2 are told to have a shift. The median of
 differences sees the noise and not the shifts, of which each makes one difference large.
 
 Before that log qps is replaced by the median of each run and its two neighbours: one bad run, which is common

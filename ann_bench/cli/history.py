@@ -52,7 +52,7 @@ exit status: 0 done; 1 there is no history yet; 2 usage"""
     )
     parser.add_argument(
         "--recall",
-        type=_target,
+        type=float,
         default=0.95,
         metavar="R",
         help="0.9, 0.95 or 0.99 (default: %(default)s)",
@@ -70,28 +70,18 @@ exit status: 0 done; 1 there is no history yet; 2 usage"""
     add_results(parser)
 
 
-def _target(text: str) -> float:
-    """Return a recall that the history keeps."""
-    from ann_bench.history import TARGETS
-
-    known = {str(target): target for target in TARGETS}
-    try:
-        return known[str(float(text))]
-    except (ValueError, KeyError):
-        raise argparse.ArgumentTypeError(
-            f"got {text!r}; the history keeps the recalls {', '.join(known)}"
-        ) from None
-
-
 def main(args: argparse.Namespace) -> int:
     """Print and draw the series that the arguments ask for; return the exit code."""
     from rich.console import Console
 
     from ann_bench.cli.history_display import as_json, print_series
     from ann_bench.errors import UsageError
+    from ann_bench.history import TARGETS
     from ann_bench.report.figure import check_path, save
     from ann_bench.report.history import draw, facts
 
+    if args.recall not in TARGETS:
+        raise UsageError(f"--recall: got {args.recall:g}; the history keeps {', '.join(map(str, TARGETS))}")
     if args.output and (args.text or args.json):
         raise UsageError("-o: --text and --json draw nothing; leave out one of them")
     if args.output:
