@@ -132,7 +132,7 @@ def _above(recall: float, shared: list[str], measure: Measure) -> list[Block]:
 
 
 def _below(drawn: Sequence[Series], undrawn: int, measure: Measure) -> list[Block]:
-    keys = ["bars: 95 % intervals"]
+    keys = ["bars: 95 % intervals within each run"]
     keys += ["lines: mean of a level"] if any(len(one.points) > 1 for one in drawn) else []
     keys += ["dashed: a shift, and the ratio of the levels"] if any(one.shifts for one in drawn) else []
     texts = [" · ".join(keys)]
@@ -218,10 +218,14 @@ def _draw_runs(axes: Axes, series: Series) -> None:
     qps = [speed.qps for speed in speeds]
     lows, highs = [speed.low or speed.qps for speed in speeds], [speed.high or speed.qps for speed in speeds]
     places = range(len(speeds))
-    # One wide interval must not press all others flat: it is cut off.
     middle = sum(qps) / len(qps)
-    low = min(*qps, float(np.quantile(lows, 0.1)), middle * (1 - _LEAST_RANGE / 2))
-    high = max(*qps, float(np.quantile(highs, 0.9)), middle * (1 + _LEAST_RANGE / 2))
+    # Few or very wide intervals must not press all points flat: they are cut off.
+    reach = (
+        max(float(np.quantile(lows, 0.1)), 0.8 * min(qps)),
+        min(float(np.quantile(highs, 0.9)), 1.2 * max(qps)),
+    )
+    low = min(*qps, reach[0], middle * (1 - _LEAST_RANGE / 2))
+    high = max(*qps, reach[1], middle * (1 + _LEAST_RANGE / 2))
     axes.set_xlim(-0.6, len(speeds) - 0.4)
     axes.set_ylim(low - 0.08 * (high - low), high + 0.08 * (high - low))
     thin: Any = {"linewidth": _LAYOUT.line * 0.8}

@@ -89,14 +89,16 @@ def test_series_that_would_read_the_same_are_told_apart():
     assert not any("settings" in fact for told in facts(series[:1]) for fact in told)
 
 
-def test_one_wide_interval_does_not_press_the_others_flat():
-    """The axis goes by most of the intervals, and holds every point."""
+def test_wide_intervals_do_not_press_the_others_flat():
+    """The axis goes by most of the intervals, and not far beyond the points; it holds all of these."""
     entries = make_history([100.0, 101.0] * 10)
     wide = make_state().qps_at["0.95"].model_copy(update={"qps": 100.0, "low": 1.0, "high": 900.0})
     odd = make_entry({"hnswlib": make_state(qps_at={"0.95": wide})}, days=30)
     low, high = figure([*entries, odd]).axes[0].get_ylim()
     assert 80 < low < 100
     assert 101 < high < 120
+    low, high = figure([odd]).axes[0].get_ylim()
+    assert 70 < low < 100 < high < 130
 
 
 def test_the_ratios_of_near_shifts_stand_side_by_side():
