@@ -55,6 +55,7 @@ def interpolate(
     *,
     answers: int,
     higher_is_better: bool = True,
+    along: Sequence[float | None] | None = None,
 ) -> float | None:
     """Return the value (qps by default) at which the frontier of the settings reaches the recall `target`.
 
@@ -74,9 +75,12 @@ def interpolate(
         Number of answers that recall was counted over: queries times k.
     higher_is_better
         Direction of `values`; False for times and sizes.
+    along
+        The metric whose frontier is followed, if not that of `values`: qps for the ends of its interval, so
+        that they are read off between the settings that it is. None if one of these has no value.
     """
-    on = _frontier(recall, values, higher_is_better)
-    if not on or target > _at(recall, on)[-1]:
+    on = _frontier(recall, values if along is None else along, higher_is_better)
+    if not on or target > _at(recall, on)[-1] or any((values[index] or 0.0) <= 0 for index in on):
         return None
     logs = np.log(_at(values, on))
     return float(np.exp(np.interp(nines(target, answers), nines(_at(recall, on), answers), logs)))

@@ -95,6 +95,14 @@ def test_smaller_can_be_better():
     assert value == pytest.approx(1e6 / 200)
 
 
+def test_the_ends_of_an_interval_are_read_along_the_values_that_they_belong_to():
+    """`along` says whose frontier is followed; where one of its settings has no end there is none."""
+    low = [900.0, 10.0, 90.0, 45.0, 290.0]
+    assert interpolate(RECALL, low, 0.9, answers=10_000, along=QPS) == pytest.approx(10)
+    assert interpolate(RECALL, low, 0.9, answers=10_000) > 90
+    assert interpolate(RECALL, [900.0, None, 90.0, 45.0, 290.0], 0.9, answers=10_000, along=QPS) is None
+
+
 def test_the_nearest_setting_is_on_the_frontier_and_near_in_nines():
     """Index of the frontier's setting nearest to the target; a beaten one is never named."""
     assert nearest(RECALL, QPS, 0.95, answers=10_000) == 1

@@ -12,10 +12,13 @@ from collections.abc import Sequence
 from ann_bench import __version__
 from ann_bench.errors import AnnBenchError
 
-COMMANDS = ("run", "plot", "datasets", "install", "algorithms", "results", "index")
+COMMANDS = ("run", "plot", "datasets", "install", "algorithms", "results", "history", "index")
 _INTERRUPTED = 130
 _PYTHON = (3, 11)
-_NEEDED = ("h5py", "matplotlib", "numpy", "pooch", "psutil", "pydantic", "rich", "sklearn", "yaml")
+_NEEDED = (
+    *("h5py", "matplotlib", "numpy", "pooch", "psutil"),
+    *("pydantic", "rich", "ruptures", "sklearn", "yaml"),
+)
 
 
 class _Formatter(argparse.HelpFormatter):

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ann_bench.config import Algorithm
     from ann_bench.datasets import Dataset
     from ann_bench.runner.plan import Plan, Request
+    from ann_bench.runner.sweep import Outcome
 
 HELP = "measure algorithms on a dataset"
 DEFAULT_DATASET = "glove-100-angular-25k"
@@ -187,6 +188,7 @@ def main(args: argparse.Namespace) -> int:
     with Display(request, plan) as observer:
         outcome = run_sweep(request, plan, observer)
     sweep_text.show_outcome(request, plan, outcome, drawn=args.plot)
+    _remember(request, plan, outcome)
     if outcome.interrupted:
         return 130
     if args.plot and any(record["status"] == "ok" for record in (*outcome.records, *plan.done)):
@@ -220,6 +222,32 @@ def _request(
         retry_failed=args.retry_failed,
         definitions=tuple(args.definitions),
     )
+
+
+def _remember(request: "Request", plan: "Plan", outcome: "Outcome") -> None:
+    """Add the run to the history; of an interrupted one the algorithms that it finished."""
+    from ann_bench import history
+    from ann_bench.errors import ResultsError
+    from ann_bench.results import identity_hash
+    from ann_bench.runner.record import harness_commit
+    from ann_bench.text import printable
+
+    if outcome.interrupted and not outcome.records:
+        return
+    measured = {record["identity_hash"] for record in outcome.records}
+    unfinished = {
+        job.algorithm.name
+        for job in plan.jobs
+        if any(identity_hash(setting.identity) not in measured for setting in job.settings)
+    }
+    records = [r for r in (*plan.done, *outcome.records) if r["algorithm"]["name"] not in unfinished]
+    if not records:
+        return
+    try:
+        entry = history.sweep_entry(records, preset=request.preset, commit=harness_commit())
+        history.append(request.results, entry)
+    except ResultsError as error:
+        print(f"warning: {printable(error)}", file=sys.stderr)
 
 
 def _draw(request: "Request") -> None:

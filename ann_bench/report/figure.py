@@ -55,7 +55,7 @@ def draw(
     kinds = scales.parse(x_scale, x, "--x-scale"), scales.parse(y_scale, y, "--y-scale")
     view = View(x, y, *kinds, raw, LAYOUTS[width])
     curves, undrawn = curves_of(chart, view)
-    with drawing(), _quiet():
+    with drawing(), quiet():
         measure = Measure()
         return _compose(
             chart,
@@ -87,7 +87,7 @@ def save(figure: Figure, path: Path, dpi: int | None = None) -> None:
     """
     check_path(path)
     dates = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
-    with drawing(), _quiet():
+    with drawing(), quiet():
         try:
             figure.savefig(path, dpi=dpi or figure.dpi, metadata=dates.get(path.suffix.lower()))
         except OSError as error:
@@ -96,7 +96,7 @@ def save(figure: Figure, path: Path, dpi: int | None = None) -> None:
             ) from error
 
 
-class _quiet(warnings.catch_warnings):  # noqa: N801
+class quiet(warnings.catch_warnings):  # noqa: N801
     """Lets a label in a script that our font lacks come out as boxes, without a line per letter on stderr."""
 
     def __enter__(self) -> None:

@@ -14,7 +14,8 @@ Text = InstanceOf[str]  # unlike str it lets lone surrogates pass: names of file
 Metrics = dict[Text, float | Text | None]
 
 
-def _instant(text: str) -> str:
+def instant(text: str) -> str:
+    """Return `text` if it is a time with its time zone; `ValueError` otherwise."""
     if datetime.fromisoformat(text).tzinfo is None:
         raise ValueError("a time with its time zone, as in 2026-11-01T00:00:00+00:00")
     return text
@@ -85,7 +86,7 @@ class _Record(_Part):
     failure: _Failure | None
     problems: list[_Problem]
     notes: list[Text]
-    started: Annotated[str, AfterValidator(_instant)]
+    started: Annotated[str, AfterValidator(instant)]
     label: Text
     preset: Text
     seed: int
@@ -127,16 +128,18 @@ def parse_record(text: str, path: Path) -> Record:
     try:
         _Record.model_validate(record)
     except ValidationError as error:
-        problems = error.errors(include_url=False, include_input=False, include_context=False)
-        missing = sorted(_name(problem["loc"]) for problem in problems if problem["type"] == "missing")
-        first = problems[0]
-        wrong = f"has a wrong {_name(first['loc'])} ({first['msg']})"
-        raise ResultsError(
-            f"{path}: its record {'lacks ' + ', '.join(missing) if missing else wrong}; measure again"
-        ) from error
+        raise ResultsError(f"{path}: its record {what_is_wrong(error)}; measure again") from error
     if record["status"] == "failed" and record["failure"] is None:
         raise ResultsError(f"{path}: its record failed without a failure; measure again")
     return record
+
+
+def what_is_wrong(error: ValidationError) -> str:
+    """Return which parts are missing, or else the first that is wrong: "lacks k, mode"."""
+    problems = error.errors(include_url=False, include_input=False, include_context=False)
+    missing = sorted(_name(problem["loc"]) for problem in problems if problem["type"] == "missing")
+    first = problems[0]
+    return "lacks " + ", ".join(missing) if missing else f"has a wrong {_name(first['loc'])} ({first['msg']})"
 
 
 def _name(location: tuple[int | str, ...]) -> str:

@@ -4,14 +4,19 @@ import argparse
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
 import pytest
 
+from ann_bench import history
 from ann_bench.cli import arguments
 from ann_bench.cli.main import COMMANDS, main, make_parser
 from ann_bench.datasets import Dataset
+from ann_bench.runner import sweep
+from ann_bench.runner.lane import Observer
+from ann_bench.runner.plan import Plan, Request, Setting
 from tests.runner.conftest import DEFINITIONS, small_dataset
 
 ROOT = Path(__file__).parents[2]
@@ -64,6 +69,62 @@ def test_plot_draws_what_was_measured(run: Run, capsys: pytest.CaptureFixture[st
     assert run("--algorithm", "steady", "--plot") == 0
     assert "at recall" in capsys.readouterr().out
     assert list((tmp_path / "results").glob("*.png"))
+
+
+def test_every_run_adds_a_line_to_the_history(run: Run, tmp_path: Path) -> None:
+    """It tells what was measured or found measured; a dry run adds none."""
+    folder = tmp_path / "results"
+    run("--algorithm", "steady", "--dry-run")
+    assert history.read(folder, on_skip=pytest.fail) == []
+    for words in (["steady"], ["steady", "--force", "--label", "after"], ["steady", "--algorithm", "empty"]):
+        run("--algorithm", *words)
+    first, second, third = history.read(folder, on_skip=pytest.fail)
+    steady = [entry.algorithms["steady"] for entry in (first, second, third)]
+    assert (first.kind, first.k, first.mode, first.threads, first.preset) == (
+        "sweep",
+        5,
+        "single",
+        1,
+        "quick",
+    )
+    assert (first.dataset.name, first.label, second.label) == ("small-4-euclidean", "", "after")
+    assert all(set(state.qps_at) == {"0.9", "0.95", "0.99"} for state in steady)
+    assert (steady[0].library, len({state.settings for state in steady})) == ("numpy", 1)
+    assert steady[2].measured == steady[0].measured != steady[1].measured
+    assert set(third.algorithms) == {"steady", "empty"}
+
+
+def test_a_history_that_cannot_be_written_is_a_warning(
+    run: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """The measurements are kept and the exit code stays 0; one line says why."""
+    (tmp_path / "results" / history.FILE_NAME).mkdir(parents=True)
+    assert run("--algorithm", "steady") == 0
+    captured = capsys.readouterr()
+    warnings = [line for line in captured.err.splitlines() if line.startswith("warning: ")]
+    assert len(warnings) == 1
+    assert "history.jsonl: cannot add this run's line: Is a directory" in warnings[0]
+    assert len(list((tmp_path / "results").rglob("*.hdf5"))) == 1
+
+
+@pytest.mark.parametrize(("measures", "lines"), [(True, [{"steady"}, {"steady"}]), (False, [{"steady"}])])
+def test_an_interrupted_run_adds_the_algorithms_that_it_finished(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, measures: bool, lines: list[set[str]]
+) -> None:
+    """Half of an algorithm's settings would look like a change of speed; where none was measured, no line."""
+
+    def interrupted(request: Request, plan: Plan, observer: Observer) -> sweep.Outcome:
+        outcome = sweep.Outcome() if not measures else run_sweep(request, plan, observer)
+        (job,) = plan.jobs
+        plan.jobs.append(replace(job, settings=(Setting({"in_query": "late"}, {"in_query": "late"}),)))
+        return replace(outcome, interrupted=True)
+
+    run_sweep = sweep.run_sweep
+    run("--algorithm", "steady")
+    monkeypatch.setattr(sweep, "run_sweep", interrupted)
+    assert run("--algorithm", "steady", "--algorithm", "empty") == 130
+    entries = history.read(tmp_path / "results", on_skip=pytest.fail)
+    assert [set(entry.algorithms) for entry in entries] == lines
 
 
 def test_a_failure_ends_with_1_also_the_next_time(
