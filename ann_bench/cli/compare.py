@@ -19,8 +19,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `compare`."""
     parser.description = (
         "Compare the results in NEW with those in BASE, setting by setting. Recall, distance computations "
-        "and memory are gated: worse by more than their margin is a regression. Time is shown and never gated, "
-        "since two runs at different times cannot tell a change of the code from one of the machine."
+        "and memory are gated: worse by more than their margin is a regression. Time is shown, never gated: "
+        "two runs at different times cannot tell a change of the code from one of the machine."
     )
     parser.epilog = """\
 exit status:

@@ -27,7 +27,7 @@ _QUANTITIES = {
 }
 _COLOURS: dict[VerdictName, str] = {"pass": "green", "regression": "red", "failed": "red"}
 _MOST_SETTINGS = 3
-_HEAD = ("change", "of", "BASE", "NEW", "")
+_HEAD = ("change (95 %)", "of", "BASE", "NEW", "")
 
 
 class Row(NamedTuple):
@@ -63,6 +63,7 @@ def show(comparison: Comparison, console: Console) -> None:
             console.print(Text(remark))
     for remark in _without_counterpart(comparison):
         console.print(Text(remark))
+    console.print()
     style = f"bold {_COLOURS[comparison.verdict]}"
     console.print(Text(comparison.verdict, style=style), Text(printable(f": {reason(comparison)}")), sep="")
 
@@ -85,9 +86,9 @@ def reason(comparison: Comparison) -> str:
     """Return in one line what the verdict rests on."""
     if comparison.verdict == "regression":
         return listed(
-            f"{found.algorithm}: {_change(change)} of {_what(change, found)} ({_decision(change)})"
+            f"{found.algorithm}: {_change(change)} of {_what(change, found)}, margin {_margin(change)}"
             for found in comparison.findings
-            for change in found.worse
+            for change in _headlines(found)
         )
     if comparison.verdict == "failed":
         return listed(
@@ -109,9 +110,13 @@ def _sections(comparison: Comparison) -> Iterator[Section]:
     for key, group in groups.items():
         tables = {printable(_title(found)): _rows(found) for found in group}
         tables[UNPAIRED] = [_row(time, found, found.algorithm) for found in group for time in found.times]
-        remarks = [printable(f"{found.algorithm}: {line}") for found in group for line in _remarks(found)]
+        remarks: dict[str, list[str]] = {}
+        for found in group:
+            for line in _remarks(found):
+                remarks.setdefault(line, []).append(found.algorithm)
         filled = {title: rows for title, rows in tables.items() if rows}
-        yield Section(printable(key.partition(" ")[2]), filled, remarks)
+        lines = [printable(f"{listed(of)}: {line}") for line, of in remarks.items()]
+        yield Section(printable(key.partition(" ")[2]), filled, lines)
 
 
 def _title(found: Findings) -> str:
@@ -143,7 +148,7 @@ def _row(change: RecallChange | RatioChange, found: Findings, algorithm: str = "
 
 def _change(change: RecallChange | RatioChange) -> str:
     if isinstance(change, RatioChange):
-        return f"x {change.ratio:.3f}"
+        return f"x{change.ratio:.3f}"
     half = "" if change.high is None else f" ± {change.high - change.change:.4f}"
     return f"{change.change:+.4f}{half}"
 
@@ -158,10 +163,20 @@ def _what(change: RecallChange | RatioChange, found: Findings) -> str:
 
 
 def _decision(change: RecallChange | RatioChange) -> str:
-    if change.margin is None:
-        return ""
-    margin = f"{change.margin:g}" if isinstance(change, RecallChange) else f"{100 * change.margin:g} %"
-    return f"within {margin}" if change.decision == "within" else f"{change.decision} by {margin}"
+    return f"within {_margin(change)}" if change.decision == "within" else change.decision or ""
+
+
+def _margin(change: RecallChange | RatioChange) -> str:
+    if isinstance(change, RecallChange):
+        return f"{change.margin:g}"
+    return "" if change.margin is None else f"{100 * change.margin:g} %"
+
+
+def _headlines(found: Findings) -> list[RecallChange | RatioChange]:
+    """Return what got worse, of recall only the mean, or the setting that lost most."""
+    lost = [change for change in found.worse if isinstance(change, RecallChange)]
+    most = sorted(lost, key=lambda recall: (recall.setting is not None, recall.change))[:1]
+    return [*most, *(change for change in found.worse if isinstance(change, RatioChange))]
 
 
 def _remarks(found: Findings) -> Iterator[str]:
@@ -200,7 +215,7 @@ def _table(title: str, rows: Sequence[Row]) -> Table:
     table.add_column(_HEAD[4], min_width=12, no_wrap=True)
     colours = {"worse": "red", "better": "green"}
     for row in rows:
-        table.add_row(*map(Text, row), style=colours.get(row.decision.partition(" ")[0], ""))
+        table.add_row(*map(Text, row), style=colours.get(row.decision, ""))
     return table
 
 
@@ -211,4 +226,4 @@ def _pipes(rows: Sequence[Sequence[str]]) -> list[str]:
 
 def _escaped(text: str) -> str:
     """Return text in which nothing is Markdown's."""
-    return "".join(f"\\{c}" if c in "\\`*_[]<>|#" else c for c in text)
+    return "".join(f"\\{c}" if c in "\\`*_[]<>|#" else c for c in printable(text))
