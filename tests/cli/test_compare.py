@@ -33,6 +33,7 @@ def test_a_folder_against_itself_passes(filled, capsys):
     assert compare(folder, folder) == 0
     out = capsys.readouterr().out
     assert out.splitlines()[-1] == "pass: nothing gated is worse by its margin; 4 settings matched"
+    assert "within 0.005" in out
     assert not re.search(r"worse *$|better", out, flags=re.MULTILINE)
     assert set(re.findall(r"^x(\S+)", out, flags=re.MULTILINE)) == {"1.000"}
 
@@ -62,6 +63,7 @@ def test_the_output_fits_80_columns_ratio_first(filled, capsys):
     compare(base, filled("new", lost=0.01, factors={"build_peak_bytes": 1.2e6}, **names))
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= 80
+    assert not any("…" in line for line in lines)
     rows = [line for line in lines if re.search(r"worse *$|within [0-9.]+( %)? *$|better *$", line)]
     assert len([row for row in rows if re.match(r"(x\d|[+-]\d\.\d{4} ± )", row)]) >= 8
 
@@ -172,10 +174,11 @@ def test_other_datasets_are_invalid(filled, tmp_path, capsys):
     assert "no dataset, k, mode and algorithm in common" in error_of(capsys)
 
 
-def test_names_from_files_cannot_reach_the_terminal(filled, capsys):
+@pytest.mark.parametrize("form", ["text", "markdown"])
+def test_names_from_files_cannot_reach_the_terminal(filled, capsys, form):
     """Escape sequences in names are shown as replacement characters."""
     name = "evil\x1b[31m"
-    assert compare(filled("base", algorithm=name), filled("new", algorithm=name)) == 0
+    assert compare(filled("base", algorithm=name), filled("new", algorithm=name), "--format", form) == 0
     out = capsys.readouterr().out
     assert "\x1b" not in out
     assert "evil\N{REPLACEMENT CHARACTER}" in out

@@ -114,6 +114,20 @@ def test_recall_is_the_metric_of_that_name(filled):
         assert [change.base, change.new] == pytest.approx([held[str(change.setting)] for held in stored])
 
 
+def test_intervals_of_several_settings_hold_jointly(filled):
+    """The same change of the same setting has a wider interval among four settings than alone."""
+
+    def half_widths(*efs: int) -> dict[str, float]:
+        base, new = filled(efs=efs), filled(efs=efs, lost=0.01)
+        changes = compared(base, new).findings[0].recalls
+        return {str(change.setting): change.high - change.change for change in changes}
+
+    alone, among = half_widths(20), half_widths(10, 20, 40, 80)
+    setting = str({"M": 4, "ef": 20})
+    assert alone[setting] == pytest.approx(alone["None"])
+    assert among[setting] == pytest.approx(alone[setting] * 2.514 / 1.968, rel=1e-3)
+
+
 def test_a_loss_that_the_queries_cannot_show_is_no_regression_but_unclear(filled):
     """Where few queries lose by luck the interval holds 0: no regression, and marked as unclear."""
     few = {"asked": 12, "efs": (20,)}
@@ -211,7 +225,9 @@ def test_a_setting_that_broke_fails_unless_it_ran_out_of_time(filled, dataset):
     assert comparison.findings[0].broken == (({"M": 4, "ef": 10}, "memory in build"),)
     (late,) = compared(base, failing(filled(), dataset, "timeout")).findings
     assert (late.broken, late.only_base) == ((), ({"M": 4, "ef": 10},))
-    assert compared(failing(filled(), dataset, "memory"), base).exit_code == 0
+    broken = failing(filled(), dataset, "memory")
+    assert compared(broken, base).exit_code == 0
+    assert compared(broken, broken).exit_code == 0
     regressed = failing(filled(factors={"index_bytes_saved": 2}), dataset, "memory")
     assert compared(base, regressed).exit_code == 1
 
@@ -232,10 +248,11 @@ def test_settings_asked_fewer_queries_are_compared_on_those_that_both_were_asked
     assert any(remark.startswith("distance computations per query: not compared") for remark in found.remarks)
 
 
-def test_targets_beyond_the_curves_are_replaced_and_that_is_said(filled):
+@pytest.mark.parametrize("target", [0.5, 0.999])
+def test_targets_beyond_the_curves_are_replaced_and_that_is_said(filled, target):
     """With no target within both curves three recalls between their ends are taken instead."""
     base, new = filled(), filled(factors={"distance_computations": 1.1})
-    comparison = compared(base, new, targets=(0.999,))
+    comparison = compared(base, new, targets=(target,))
     parts = ratios(comparison)["distance_computations"].parts
     assert len(parts) == 3
     assert all(0.7 < part.at < 0.98 for part in parts)
@@ -275,6 +292,17 @@ def test_other_datasets_of_one_name_are_invalid(filled, dataset, tmp_path):
         "measure both on the same, or choose another with --dataset"
     )
     assert error.value.exit_code == 4
+
+
+def test_contents_of_one_name_are_kept_apart(filled, dataset, tmp_path):
+    """Where a side holds two datasets of one name, each is compared with its own counterpart only."""
+    (tmp_path / "other").mkdir()
+    other = write_dataset(tmp_path / "other", seed=4)
+    base, new = filled(), filled()
+    fill(new, other, factors={"index_bytes_saved": 2}, minutes=5)
+    assert compared(base, new).exit_code == 0
+    fill(base, other)
+    assert [len(found.worse) for found in compared(base, new).findings] in ([0, 1], [1, 0])
 
 
 @pytest.mark.parametrize(
