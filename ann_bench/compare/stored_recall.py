@@ -2,8 +2,8 @@
 
 A t interval over the queries tells what other queries of this kind would have shown, not what another build
 of the index would: that is left to the margin. The mean over all settings has a 95 % interval of its own;
-those of the single settings hold jointly (Bonferroni's bound), since of thirty settings that did not change
-one would too often look worse.
+those of the single settings hold jointly (Bonferroni's bound). In simulations of indexes built anew, 21
+settings and 1,000 queries, one would else look worse by 0.005 in 30 % of the comparisons instead of 2 %.
 """
 
 from collections.abc import Sequence
@@ -65,22 +65,37 @@ def recall_changes(
     if truth is None:
         return _stored(pairs, margin)
     answered = [(pair, both) for pair in pairs if (both := _both_answers(pair, truth))]
-    changes, of_queries = [], []
-    for pair, (ours, theirs) in answered:
-        # Weighted so that the mean is the difference of the recalls also where fewer than k can be found.
-        weight = 1.0 / ours.attainable.mean()
-        of_query = np.full(len(truth.neighbors), np.nan)
-        of_query[ours.queries] = (theirs.right - ours.right) * weight
-        base, new = (float(answers.right.mean() * weight) for answers in (ours, theirs))
-        changes.append(_change(pair.setting, (base, new), of_query, _ALPHA / len(answered), margin))
-        of_queries.append(of_query)
+    base, new = np.full((2, len(answered), len(truth.neighbors)), np.nan)
+    for row, (_, sides) in enumerate(answered):
+        for recall, answers in zip((base, new), sides, strict=True):
+            # So that the mean over the queries is the recall also where fewer than k can be found.
+            recall[row, answers.queries] = answers.right / answers.attainable.mean()
     lost = len(pairs) - len(answered)
     remarks = [f"recall: {lost} of {len(pairs)} settings have no query in common"] if lost else []
-    if not changes:
-        return [], remarks
-    asked = np.array(of_queries)[:, ~np.isnan(of_queries).all(axis=0)]
-    mean = _change(None, _means(changes), np.nanmean(asked, axis=0), _ALPHA, margin)
-    return [mean, *changes], remarks
+    return judge([pair.setting for pair, _ in answered], base, new, margin), remarks
+
+
+def judge(settings: Sequence[Parameters], base: Floats, new: Floats, margin: float) -> list[RecallChange]:
+    """Return how recall changed on average over the settings, then at each; nothing without settings.
+
+    Parameters
+    ----------
+    settings
+        Build and query parameters.
+    base, new
+        Recall of each setting at each query, shape (settings, queries); NaN where that was not asked.
+    margin
+        The loss that is tolerated.
+    """
+    if not settings:
+        return []
+    changes = []
+    for setting, ours, theirs in zip(settings, base, new, strict=True):
+        sides = float(np.nanmean(ours)), float(np.nanmean(theirs))
+        changes.append(_change(setting, sides, theirs - ours, _ALPHA / len(settings), margin))
+    of_query = new - base
+    mean = np.nanmean(of_query[:, ~np.isnan(of_query).all(axis=0)], axis=0)
+    return [_change(None, _means(changes), mean, _ALPHA, margin), *changes]
 
 
 @dataclass(frozen=True)
