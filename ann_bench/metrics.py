@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ann_bench.datasets import Dataset
 
 Floats = npt.NDArray[np.float64]
+Counts = npt.NDArray[np.int64]
 Value = float | None
 
 # Rounding moves a float64 distance by about 1e-16 of the numbers it is made of: a true neighbour survives it.
@@ -220,8 +221,18 @@ def _share_within(
     sample: Sample, limit: npt.NDArray[np.floating], distances: npt.NDArray[np.floating]
 ) -> Value:
     """Return the share of attainable answers whose distance is at most `limit` (q,)."""
+    return _share(*_right_within(sample, limit, distances))
+
+
+def _right_within(
+    sample: Sample, limit: npt.NDArray[np.floating], distances: npt.NDArray[np.floating]
+) -> tuple[Counts, Counts]:
+    """Return per query the answers whose distance is at most `limit`, and how many could have been."""
     _, _, attainable = sample.exact
-    right = np.minimum((distances <= limit[:, None]).sum(axis=1), attainable)
+    return np.minimum((distances <= limit[:, None]).sum(axis=1), attainable), attainable
+
+
+def _share(right: Counts, attainable: Counts) -> Value:
     return float(right.sum() / attainable.sum()) if attainable.any() else None
 
 
@@ -237,7 +248,12 @@ def recall(sample: Sample) -> Value:
     An answer is right if its distance is within the k-th exact distance, give or take 1e-6 of it and 1e-12 of
     the scale: what rounding can do.
     """
-    return _share_within(sample, sample.kth + _rounding(sample, RELATIVE_TOLERANCE), sample.distances)
+    return _share(*right_answers(sample))
+
+
+def right_answers(sample: Sample) -> tuple[Counts, Counts]:
+    """Return per query, shape (q,), how many answers `recall` counts as right, and out of how many."""
+    return _right_within(sample, sample.kth + _rounding(sample, RELATIVE_TOLERANCE), sample.distances)
 
 
 @_metric("id_recall", "Id recall", needs="answers", higher_is_better=True)
