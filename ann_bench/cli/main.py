@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from ann_bench import __version__
 from ann_bench.errors import AnnBenchError
 
-COMMANDS = ("run", "plot", "datasets", "install", "algorithms", "results", "index")
+COMMANDS = ("run", "plot", "datasets", "install", "algorithms", "results", "index", "doctor")
 _INTERRUPTED = 130
 _PYTHON = (3, 11)
 _NEEDED = ("h5py", "matplotlib", "numpy", "pooch", "psutil", "pydantic", "rich", "sklearn", "yaml")

@@ -66,8 +66,8 @@ def run_sweep(request: Request, plan: Plan, observer: Observer) -> Outcome:
         return outcome
     with (
         run_folder() as folder,
-        _alone(observer),
-        _kept_off(request.cpus),
+        alone(observer),
+        kept_off(request.cpus),
         contextlib.closing(Watch()) as watch,
     ):
         at_interrupt = signal.getsignal(signal.SIGINT)
@@ -232,7 +232,7 @@ def _measure_overhead(request: Request, place: Place) -> float | None:
 
 
 @contextlib.contextmanager
-def _alone(observer: Observer) -> Iterator[None]:
+def alone(observer: Observer) -> Iterator[None]:
     """Say so if another run measures on this machine at the same time."""
     lock = FileLock(cache_dir() / "measuring.lock")
     try:
@@ -246,7 +246,7 @@ def _alone(observer: Observer) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _kept_off(cpus: Sequence[int]) -> Iterator[None]:
+def kept_off(cpus: Sequence[int]) -> Iterator[None]:
     """Keep all threads of the harness off the workers' cores where it has any others."""
     if not hasattr(os, "sched_setaffinity"):
         yield
