@@ -106,8 +106,8 @@ def _turbo(facts: Facts, _: Activity) -> Found:
     if not facts["turbo"]:
         return ("off",)
     return "on", (
-        "the clock depends on heat and on the other cores; steadier without: write 0 to cpufreq/boost or 1 to "
-        "intel_pstate/no_turbo, in /sys/devices/system/cpu"
+        "the clock depends on heat and on the other cores; steadier without: in /sys/devices/system/cpu "
+        "write 0 to cpufreq/boost, or 1 to intel_pstate/no_turbo"
     )
 
 
@@ -140,7 +140,7 @@ def _quota(facts: Facts, _: Activity) -> Found:
     if quota is None:
         return (None,)
     if quota == "unlimited":
-        return ("unlimited",)
+        return ("no limit is seen",)
     value = f"{quota:.3g} cores"
     if quota >= cores + 1:
         return (value,)
@@ -164,7 +164,7 @@ def _steal(facts: Facts, activity: Activity) -> Found:
         return (None,)
     if ever == steal == 0 and facts["hypervisor"] is not False:
         return None, "none since the machine was started: its host may not report it"
-    value = f"{steal:.1f} % ({ever:.1f} % since boot)"
+    value = f"{steal:.1f} % of the time"
     if steal > _STEAL_PERCENT:
         return value, "the host gives the core to others: trust CPU time only, or measure at another hour"
     return (value,)

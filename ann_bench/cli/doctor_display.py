@@ -24,7 +24,7 @@ def show_findings(facts: Mapping[str, Any], findings: Sequence[Finding]) -> None
     console.print()
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True)
-    table.add_column(overflow="fold", max_width=22)
+    table.add_column(overflow="fold", max_width=20)
     table.add_column(overflow="fold", ratio=1)
     for finding in findings:
         value = Text(printable(finding.value or _UNKNOWN), style="" if finding.value else "dim")
@@ -45,15 +45,15 @@ def show_probe(probe: Probe | str, cpu: int) -> None:
         f"blocks of {probe.block_wall_ns / 1e6:.0f} ms"
     )
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("")
+    table.add_column("log of A / A", no_wrap=True)
     for title in ("by CPU time", "by wall time"):
         table.add_column(title, justify="right", no_wrap=True)
     clocks = (probe.cpu, probe.wall)
-    table.add_row("SD of log ratios within a launch", *(_percent(noise.within_sd) for noise in clocks))
+    table.add_row("SD within a launch", *(_percent(noise.within_sd) for noise in clocks))
     table.add_row("SD across launches", *(_range(noise.across_sd) for noise in clocks))
     for count in LOOKS:
         effects = (_range(noise.smallest_effects.get(count)) for noise in clocks)
-        table.add_row(f"smallest effect, {count} launches", *effects)
+        table.add_row(f"smallest effect, {count:>2} launches", *effects)
     console.print(table)
     for note in _notes(probe):
         console.print(note)
@@ -67,8 +67,8 @@ def _notes(probe: Probe) -> list[str]:
         return notes
     notes.append(
         "Smallest effect: half the width of a comparison's interval, t x SD / sqrt(launches). Half of all "
-        "comparisons find an effect of this size, nearly all find one of twice its size. The probe's launches "
-        "are short: where the spread within a launch is what limits it, a comparison does better."
+        "comparisons find an effect of this size, nearly all find one of twice its size. The launches of a "
+        "probe are short: where the spread within a launch is what limits it, a comparison does better."
     )
     if not probe.enough_launches:
         notes.append(
@@ -81,9 +81,11 @@ def _notes(probe: Probe) -> list[str]:
 def _range(known: Known | None) -> str:
     if known is None:
         return _UNKNOWN
-    low, high = _percent(known.low).removesuffix(" %"), _percent(known.high)
+    low, high = (_percent(limit).removesuffix(" %") for limit in (known.low, known.high))
     return f"{_percent(known.value)} ({low} to {high})"
 
 
 def _percent(share: float | None) -> str:
-    return _UNKNOWN if share is None else f"{100 * share:.2f} %"
+    if share is None:
+        return _UNKNOWN
+    return f"{100 * share:.{0 if share >= 0.1 else 1 if share >= 0.01 else 2}f} %"

@@ -7,6 +7,7 @@ ABBA or BAAB by a seeded coin, so that a drift falls on both alike.
 import contextlib
 import math
 import random
+import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -21,7 +22,8 @@ from ann_bench.errors import AnnBenchError
 from ann_bench.paths import PACKAGE
 from ann_bench.runner.lane import Observer
 from ann_bench.runner.launch import Order, Worker, WorkerFailure
-from ann_bench.runner.sweep import alone, kept_off, run_folder
+from ann_bench.runner.sweep import alone, kept_off, run_all, run_folder
+from ann_bench.runner.watch import Watch
 from ann_bench.worker.sets import save_rows
 
 Clock = Literal["cpu", "wall"]
@@ -150,21 +152,26 @@ def run_probe(cpu: int, seconds: float) -> Probe:
         If the workers of the project's own engine cannot be started.
     """
     deadline = time.monotonic() + seconds
-    coin = random.Random(_SEED)  # noqa: S311 - an order, not a secret
     heard = _Heard()
-    launches: list[Launch] = []
-    with run_folder() as folder, alone(heard), kept_off([cpu]):
-        session = _Session(folder, cpu)
+    with (
+        run_folder() as folder,
+        alone(heard),
+        kept_off([cpu]),
+        contextlib.closing(Watch()) as watch,
+    ):
+        at_interrupt = signal.getsignal(signal.SIGINT)
+        session = _Session(folder, cpu, watch)
         try:
-            session.build()
-            while not launches or time.monotonic() + session.launch_s < deadline:
-                launches.append(session.launch(coin))
+            run_all([lambda: session.run(deadline)], watch)
         except WorkerFailure as failure:
             raise AnnBenchError(
                 f"the probe's worker failed ({failure.stage}: {failure.text}); the harness's own "
                 "installation is broken: run `make` again"
             ) from failure
-    return summarise(launches, heard.messages)
+        finally:
+            watch.close_all()
+            signal.signal(signal.SIGINT, at_interrupt)
+    return summarise(session.launches, heard.messages)
 
 
 class _Heard(Observer):
@@ -180,13 +187,15 @@ class _Heard(Observer):
 class _Session:
     """One built index in `folder`, and launches of pairs of workers that load it."""
 
-    def __init__(self, folder: Path, cpu: int) -> None:
+    def __init__(self, folder: Path, cpu: int, watch: Watch) -> None:
         rows = np.random.default_rng(_SEED).standard_normal((_ROWS + _QUERIES, _DIMENSION), dtype=np.float32)
+        self.launches: list[Launch] = []
+        self._coin = random.Random(_SEED)  # noqa: S311 - an order, not a secret
+        self._watch = watch
         self._folder = folder
         self._index = folder / "index"
         self._number = 0
         self._queries = 0
-        self.launch_s = 0.0
         self._order = Order(
             python=Path(sys.executable),
             wrapper_path=PACKAGE / "wrappers" / "engine_forest.py",
@@ -205,30 +214,36 @@ class _Session:
         save_rows(str(self._order.train), rows[:_ROWS])
         save_rows(str(self._order.queries), rows[_ROWS:])
 
-    def build(self) -> None:
+    def run(self, deadline: float) -> None:
+        """Make launches, one at least, until another would not be done at `deadline` (time.monotonic)."""
+        self._build()
+        launch_s = 0.0
+        while not self.launches or time.monotonic() + launch_s < deadline:
+            began = time.monotonic()
+            self.launches.append(self._launch())
+            launch_s = time.monotonic() - began
+
+    def _build(self) -> None:
         """Build the index that all launches load, and find how many queries make a block."""
         with self._worker() as worker:
             worker.request("build", "build", _TIMEOUT_S)
             worker.request("save", "save", _TIMEOUT_S, path=str(self._index))
             self._prepare(worker)
-            wall_ns = self._run(worker, _SIZING_QUERIES)["wall_ns"]
+            wall_ns = self._search(worker, _SIZING_QUERIES)["wall_ns"]
             self._queries = min(_QUERIES, math.ceil(_BLOCK_NS * _SIZING_QUERIES / wall_ns))
 
-    def launch(self, coin: random.Random) -> Launch:
+    def _launch(self) -> Launch:
         """Return the quads of a fresh pair of workers."""
-        began = time.monotonic()
         with contextlib.ExitStack() as pair:
             workers = {}
-            for side in coin.choice(("AB", "BA")):
+            for side in self._coin.choice(("AB", "BA")):
                 workers[side] = pair.enter_context(self._worker())
                 workers[side].request("load", "load", _TIMEOUT_S, path=str(self._index))
                 self._prepare(workers[side])
-            quads = [self._quad(workers, coin) for _ in range(_QUADS_PER_LAUNCH)]
-        self.launch_s = time.monotonic() - began
-        return quads
+            return [self._quad(workers) for _ in range(_QUADS_PER_LAUNCH)]
 
-    def _quad(self, workers: dict[str, Worker], coin: random.Random) -> Quad:
-        order: Literal["ABBA", "BAAB"] = coin.choice(("ABBA", "BAAB"))
+    def _quad(self, workers: dict[str, Worker]) -> Quad:
+        order: Literal["ABBA", "BAAB"] = self._coin.choice(("ABBA", "BAAB"))
         blocks = [self._block(workers[side]) for side in order]
         return Quad(
             order,
@@ -238,10 +253,10 @@ class _Session:
 
     def _block(self, worker: Worker) -> dict[str, int]:
         """Return what one block cost; the queries before it are not recorded, since the caches are cold."""
-        self._run(worker, math.ceil(_UNRECORDED * self._queries))
-        return self._run(worker, self._queries)
+        self._search(worker, math.ceil(_UNRECORDED * self._queries))
+        return self._search(worker, self._queries)
 
-    def _run(self, worker: Worker, queries: int) -> dict[str, int]:
+    def _search(self, worker: Worker, queries: int) -> dict[str, int]:
         reply = worker.request("run", "search", _TIMEOUT_S, first=0, last=queries)
         counters: dict[str, int] = reply["counters"]
         return counters
@@ -256,8 +271,10 @@ class _Session:
         """Start a worker; it has ended when this is left."""
         self._number += 1
         worker = Worker(self._order, self._folder / f"worker-{self._number}")
+        self._watch.add(worker)
         try:
             worker.hello(_TIMEOUT_S)
             yield worker
         finally:
             worker.close()
+            self._watch.remove(worker)
