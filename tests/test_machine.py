@@ -26,7 +26,7 @@ def test_facts_are_those_of_the_first_core(tmp_path: Path) -> None:
     """Clock, siblings and steal are told of the core that workers run on, limits of the whole process."""
     files = {
         f"{CPU}/cpu2/cpufreq/scaling_governor": "performance",
-        f"{CPU}/intel_pstate/no_turbo": "1",
+        f"{CPU}/cpu2/cpufreq/boost": "0",
         f"{CPU}/cpu2/topology/thread_siblings_list": "2,6",
         "sys/kernel/mm/transparent_hugepage/enabled": "[always] madvise never",
         "sys/fs/cgroup/cgroup.controllers": "cpu",
