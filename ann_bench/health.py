@@ -145,8 +145,8 @@ def _quota(facts: Facts, _: Activity) -> Found:
     if quota >= cores + 1:
         return (value,)
     return value, (
-        f"workers on {cores} and the harness together may use it up, and are then stopped for a part of "
-        f"every period: ask for {cores + 1} cores"
+        f"workers (on {cores}) and the harness may use it up, and are then stopped for a part of every "
+        f"period: ask for {cores + 1} cores"
     )
 
 

@@ -98,9 +98,8 @@ def test_the_quota_is_the_smallest_from_the_own_group_up(
 
 def test_ticks_tell_work_from_rest_and_from_steal(tmp_path: Path) -> None:
     """Time in guests is not counted twice, waiting for a disk is rest, and shares are of the time between."""
-    before = fake_kernel(
-        tmp_path, {"proc/stat": "cpu 0\ncpu20 8 8 8 8 8 8 8 8\ncpu2 1 2 3 10 4 5 6 9 1 2\ncpu3 0 0"}
-    )
+    others = "cpu 0\ncpu20 8 8 8 8 8 8 8 8\ncpu3 0 0\n"
+    before = fake_kernel(tmp_path, {"proc/stat": others + "cpu2 1 2 3 10 4 5 6 9 1 2"})
     first = before.ticks(2)
     assert first == Ticks(busy=17, idle=14, steal=9)
     assert before.ticks(3) is None
