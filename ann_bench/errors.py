@@ -38,3 +38,15 @@ class ResultsError(AnnBenchError):
 
 class IndexFileError(AnnBenchError):
     """A saved index cannot be read, or is damaged."""
+
+
+class InvalidComparisonError(AnnBenchError):
+    """Two sides cannot be compared; the message says why."""
+
+    exit_code = 4
+
+
+class SideError(AnnBenchError):
+    """A side of a comparison does not build or run."""
+
+    exit_code = 5

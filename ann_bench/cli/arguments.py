@@ -2,8 +2,10 @@
 
 import argparse
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
+
+from ann_bench.errors import UsageError
 
 Parser = argparse._ActionsContainer  # what a parser and a group of one have in common
 
@@ -86,3 +88,23 @@ def cpu_list(text: str) -> tuple[int, ...]:
     if len(set(cpus)) < len(cpus):
         raise argparse.ArgumentTypeError(f"got {text!r}; a core is named twice")
     return tuple(cpus)
+
+
+def check_cpus(cpus: Collection[int], allowed: Collection[int]) -> None:
+    """Raise `UsageError` where --cpus names a core that this process may not use."""
+    if unknown := sorted(set(cpus) - set(allowed)):
+        raise UsageError(
+            f"--cpus: got {unknown[0]}; this machine lets us use {', '.join(map(str, sorted(allowed)))}"
+        )
+
+
+def share(text: str) -> float:
+    """Return `2%` or `0.02` as 0.02."""
+    number, percent = text.strip().removesuffix("%"), text.strip().endswith("%")
+    try:
+        value = float(number) / (100 if percent else 1)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"got {text!r}; it is a share such as 2% or 0.02")
+    return value

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ann_bench.cli.arguments import integer
+from ann_bench.cli.arguments import integer, share
 from ann_bench.text import printable
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ examples:
     how = parser.add_argument_group("how to judge")
     how.add_argument(
         "--margin",
-        type=_share,
+        type=share,
         default="2%",
         metavar="SHARE",
         help="growth that is tolerated; of what is read off a running process never less than 5%% "
@@ -69,14 +69,14 @@ examples:
     )
     how.add_argument(
         "--recall-margin",
-        type=_share,
+        type=share,
         default="0.005",
         metavar="LOSS",
         help="loss of recall that is tolerated (default: %(default)s)",
     )
     how.add_argument(
         "--recall",
-        type=_share,
+        type=share,
         nargs="+",
         default=[0.9, 0.95, 0.99],
         metavar="RECALL",
@@ -138,15 +138,3 @@ def _side(args: argparse.Namespace, folder: Path, label: str | None) -> "Side":
             f"`ann-bench results list --results {folder}` shows them"
         )
     return Side(str(folder) if label is None else f"{folder} [{label}]", chosen)
-
-
-def _share(text: str) -> float:
-    """Return `2%` or `0.02` as 0.02."""
-    number, percent = text.strip().removesuffix("%"), text.strip().endswith("%")
-    try:
-        value = float(number) / (100 if percent else 1)
-    except ValueError:
-        value = -1.0
-    if not 0 < value < 1:
-        raise argparse.ArgumentTypeError(f"got {text!r}; it is a share such as 2% or 0.02")
-    return value

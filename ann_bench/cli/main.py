@@ -12,7 +12,10 @@ from collections.abc import Sequence
 from ann_bench import __version__
 from ann_bench.errors import AnnBenchError
 
-COMMANDS = ("run", "plot", "compare", "datasets", "install", "algorithms", "results", "history", "index")
+COMMANDS = (
+    *("run", "plot", "compare", "datasets", "install", "algorithms"),
+    *("results", "history", "index", "doctor"),
+)
 _INTERRUPTED = 130
 _PYTHON = (3, 11)
 _NEEDED = (

@@ -7,7 +7,15 @@ import sys
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from ann_bench.cli.arguments import add_definitions, add_results, byte_count, cpu_list, integer, seconds
+from ann_bench.cli.arguments import (
+    add_definitions,
+    add_results,
+    byte_count,
+    check_cpus,
+    cpu_list,
+    integer,
+    seconds,
+)
 
 if TYPE_CHECKING:
     from ann_bench.config import Algorithm
@@ -278,8 +286,7 @@ def _cpus(args: argparse.Namespace) -> tuple[int, ...]:
                 f"--parallelism: got {args.parallelism}; this machine lets us use {len(here)} cores"
             )
         return tuple(here if args.batch else here[-args.parallelism :])
-    if unknown := sorted(set(args.cpus) - set(here)):
-        raise UsageError(f"--cpus: got {unknown[0]}; this machine lets us use {', '.join(map(str, here))}")
+    check_cpus(args.cpus, here)
     if not args.batch and len(args.cpus) < args.parallelism:
         raise UsageError(
             f"--cpus: got {len(args.cpus)} cores; --parallelism {args.parallelism} needs as many"

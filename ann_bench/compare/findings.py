@@ -5,8 +5,6 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from ann_bench.errors import AnnBenchError
-
 Decision = Literal["better", "within", "worse"]
 VerdictName = Literal["pass", "regression", "failed"]
 Parameters = dict[str, Any]
@@ -18,12 +16,6 @@ BYTES = (*EXACT, *RESIDENT)
 # 14 builds of four libraries, indexes of 1 to 20 MB, made three times: resident growth moved by up to 2.1 %,
 # peaks by up to 4.4 %; what libraries saved and reported not at all.
 RESIDENT_MARGIN = 0.05
-
-
-class InvalidComparisonError(AnnBenchError):
-    """The two sides cannot be compared; the message says why."""
-
-    exit_code = 4
 
 
 @dataclass(frozen=True)

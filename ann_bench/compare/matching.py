@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ann_bench import results
-from ann_bench.compare.findings import InvalidComparisonError, Parameters
+from ann_bench.compare.findings import Parameters
+from ann_bench.errors import InvalidComparisonError
 from ann_bench.results import Record
 
 _MOST_NAMED = 3

@@ -14,18 +14,12 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from ann_bench.errors import AnnBenchError
+from ann_bench.errors import InvalidComparisonError
 from ann_bench.frontier import nines, pareto
 
 Floats = npt.NDArray[np.float64]
 NARROWEST = 0.02
 _GRID = 201  # recalls at which the mean over a window is taken
-
-
-class InvalidComparisonError(AnnBenchError):
-    """The two sides cannot be compared; the message says why."""
-
-    exit_code = 4
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,10 @@ import numpy.typing as npt
 from scipy.special import stdtrit
 
 from ann_bench import results
-from ann_bench.compare.findings import InvalidComparisonError, Parameters, RecallChange
+from ann_bench.compare.findings import Parameters, RecallChange
 from ann_bench.compare.matching import Pair
 from ann_bench.datasets import load_dataset
-from ann_bench.errors import DatasetError, ResultsError, UsageError
+from ann_bench.errors import DatasetError, InvalidComparisonError, ResultsError, UsageError
 from ann_bench.metrics import Counts, Sample, Truth, right_answers
 from ann_bench.results import Record
 

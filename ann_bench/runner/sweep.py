@@ -66,8 +66,8 @@ def run_sweep(request: Request, plan: Plan, observer: Observer) -> Outcome:
         return outcome
     with (
         run_folder() as folder,
-        _alone(observer),
-        _kept_off(request.cpus),
+        alone(observer),
+        kept_off(request.cpus),
         contextlib.closing(Watch()) as watch,
     ):
         at_interrupt = signal.getsignal(signal.SIGINT)
@@ -78,7 +78,7 @@ def run_sweep(request: Request, plan: Plan, observer: Observer) -> Outcome:
             finish = _finisher(frame, observer, outcome)
             lanes = _lanes(request, plan, place, observer, finish)
             outcome.clocks = [lane.clock for lane in lanes]
-            _run_lanes(lanes, watch)
+            run_all([lane.run for lane in lanes], watch)
         except KeyboardInterrupt:
             outcome.interrupted = True
         finally:
@@ -87,17 +87,18 @@ def run_sweep(request: Request, plan: Plan, observer: Observer) -> Outcome:
     return outcome
 
 
-def _run_lanes(lanes: Sequence[Lane], watch: Watch) -> None:
-    """Run every lane in a thread of its own; raise what one of them raised, or a KeyboardInterrupt.
+def run_all(tasks: Sequence[Callable[[], None]], watch: Watch) -> None:
+    """Run every task in a thread of its own; raise what one of them raised, or a KeyboardInterrupt.
 
-    Futures are waited for, not threads: a `Thread.join` that is interrupted takes the thread for ended.
+    The watched workers are stopped then, which ends the other tasks; the caller gives Ctrl-C its handler
+    back. Futures are waited for, not threads: a `Thread.join` that is interrupted takes the thread for ended.
     """
-    with ThreadPoolExecutor(len(lanes), thread_name_prefix="lane") as pool:
+    with ThreadPoolExecutor(len(tasks), thread_name_prefix="lane") as pool:
         running: list[Future[None]] = []
         try:
-            running += [pool.submit(lane.run) for lane in lanes]
-            for lane in as_completed(running):
-                lane.result()
+            running += [pool.submit(task) for task in tasks]
+            for task in as_completed(running):
+                task.result()
         except BaseException:
             # Another Ctrl-C could not make this quicker; it could only tear the pool's own clean-up.
             signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -232,7 +233,7 @@ def _measure_overhead(request: Request, place: Place) -> float | None:
 
 
 @contextlib.contextmanager
-def _alone(observer: Observer) -> Iterator[None]:
+def alone(observer: Observer) -> Iterator[None]:
     """Say so if another run measures on this machine at the same time."""
     lock = FileLock(cache_dir() / "measuring.lock")
     try:
@@ -246,7 +247,7 @@ def _alone(observer: Observer) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _kept_off(cpus: Sequence[int]) -> Iterator[None]:
+def kept_off(cpus: Sequence[int]) -> Iterator[None]:
     """Keep all threads of the harness off the workers' cores where it has any others."""
     if not hasattr(os, "sched_setaffinity"):
         yield

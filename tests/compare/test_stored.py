@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from ann_bench import results
-from ann_bench.compare.findings import Comparison, InvalidComparisonError, Margins, RatioChange, as_plain
+from ann_bench.compare.findings import Comparison, Margins, RatioChange, as_plain
 from ann_bench.compare.matching import Side
 from ann_bench.compare.stored import compare
 from ann_bench.datasets import Dataset
+from ann_bench.errors import InvalidComparisonError
 from tests.compare.folders import COSTS, QUERIES, K, fill, write_dataset
 from tests.records import make_failure
 
