@@ -282,6 +282,14 @@ def load_algorithms(definitions: Sequence[Path] = ()) -> dict[str, Algorithm]:
     return algorithms
 
 
+def load_entry(file: Path, name: str, wrappers: Path, definitions: Sequence[Path] = ()) -> Algorithm:
+    """Return one algorithm of an `algorithms.yaml` that is none of those in use; errors as above."""
+    document = Document.read(file)
+    if name not in document.content:
+        raise UsageError(f"{file}: has no algorithm {name}{near(name, document.content)}")
+    return _algorithm(document, name, wrappers, [HARNESS, *list_recipes(definitions)])
+
+
 def _algorithm(document: Document, name: str, wrappers: Path, environments: Sequence[str]) -> Algorithm:
     if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name):
         raise document.error("a name is lower-case letters, digits and hyphens", at=(name,))

@@ -24,7 +24,7 @@ from ann_bench import __version__
 from ann_bench.errors import InstallError, MissingPythonError
 from ann_bench.machine import allowed_cpus
 from ann_bench.paths import PACKAGE, environments_dir
-from ann_bench.recipes import HARNESS, parse_lock, read_recipe
+from ann_bench.recipes import HARNESS, canonical, parse_lock, read_recipe
 from ann_bench.supervised import Commands
 
 ENGINE = "ann_bench"
@@ -191,14 +191,28 @@ def library_digest(environment: str, library: str) -> str:
     """
     if library == ENGINE:
         return hashlib.sha256(_engine_module().read_bytes()).hexdigest()
-    distribution = _distribution(environment, library)
+    return _digest(_distribution(environment, library))
+
+
+def installed_in(folder: Path, library: str) -> tuple[str, str]:
+    """Return version and digest of what a virtual environment has of `library`; `InstallError` without it."""
+    packages = list(folder.glob("lib/python*/site-packages"))
+    for found in _distributions(name=library, path=[os.fspath(path) for path in packages]):
+        if library != ENGINE:
+            return found.version, _digest(found)
+        for module in (file for path in packages for file in path.glob(f"{ENGINE}/engine/_native*.so")):
+            return found.version, hashlib.sha256(module.read_bytes()).hexdigest()
+    raise InstallError(f"{library}: not in the environment {folder}")
+
+
+def _digest(distribution: importlib.metadata.Distribution) -> str:
     # The metadata tells where a wheel came from, and scripts name their interpreter: neither is the library.
     lines = [
         f"{file} {file.hash.value}"
         for file in sorted(distribution.files or (), key=str)
         if file.hash and file.parts[0] != ".." and not file.parts[0].endswith(".dist-info")
     ]
-    lines.append(f"{library}=={distribution.version}")
+    lines.append(f"{canonical(distribution.name)}=={distribution.version}")
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 

@@ -54,6 +54,10 @@ class Truth:
         scale = rounding_scale(dataset.distance, dataset.test, dataset.train)
         return cls(dataset.neighbors, dataset.distances, scale, dataset.n)
 
+    def part(self, queries: npt.NDArray[np.int64]) -> "Truth":
+        """Return the truth for these queries, in this order."""
+        return Truth(self.neighbors[queries], self.distances[queries], self.scale[queries], self.n_train)
+
 
 @dataclass(frozen=True)
 class Sample:

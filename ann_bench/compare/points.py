@@ -7,7 +7,7 @@ ratios, and only where the two sides' recalls differ also of the slope of BASE's
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any, Self
 
@@ -94,6 +94,15 @@ class Points:
             for side in (self.base, self.new)
         )
         return new, base - new
+
+    def at_recalls(self, base: Sequence[Searched], new: Sequence[Searched]) -> Self:
+        """Return the same points with the recalls and times that these looks showed, of another build."""
+        looked = [{repr(sorted(setting.query.items())): setting for setting in side} for side in (base, new)]
+        found = (
+            tuple(by_query[repr(sorted(setting.query.items()))] for setting in side)
+            for by_query, side in zip(looked, (self.base, self.new), strict=True)
+        )
+        return replace(self, base=next(found), new=next(found))
 
     def as_json(self) -> dict[str, Any]:
         """Return the points as plain values."""

@@ -15,7 +15,6 @@ from ann_bench.compare.findings import (
     BYTES,
     Comparison,
     Findings,
-    InvalidComparisonError,
     Margins,
     Part,
     RatioChange,
@@ -31,6 +30,7 @@ from ann_bench.compare.matching import (
     parameters,
 )
 from ann_bench.compare.stored_recall import find_truth, recall_changes
+from ann_bench.errors import InvalidComparisonError
 from ann_bench.metrics import METRICS, Truth
 from ann_bench.results import Record
 

@@ -58,7 +58,7 @@ class Verdict:
         return EXIT_CODES[self.name]
 
 
-def judge(launches: Sequence[Launch], points: Points, *, clock: Clock, margin: float) -> Verdict:
+def judge(launches: Sequence[Launch], points: Sequence[Points], *, clock: Clock, margin: float) -> Verdict:
     """Return the verdict on the launches so far.
 
     Parameters
@@ -66,17 +66,17 @@ def judge(launches: Sequence[Launch], points: Points, *, clock: Clock, margin: f
     launches
         All that were made, in order.
     points
-        Where the sides are compared.
+        Where the sides are compared, of each build.
     clock
         Which time counts.
     margin
         The slowdown, as a share, that is too much.
     """
-    shown = [found for launch in launches if (found := show(launch, points, clock)) is not None]
+    shown = [found for launch in launches if (found := show(launch, points[launch.build], clock)) is not None]
     void = len(launches) - len(shown)
     if len(shown) < 2:
         return Verdict("inconclusive", f"{len(shown)} launches count, 2 or more are needed", False, void=void)
-    return judge_changes(shown, points.recalls, margin=margin, void=void)
+    return judge_changes(shown, points[0].recalls, margin=margin, void=void)
 
 
 def judge_changes(

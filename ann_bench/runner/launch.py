@@ -84,6 +84,7 @@ class Worker:
         self.order = order
         self.folder = folder
         self.can: frozenset[str] = frozenset()
+        self.build_info: dict[str, Any] = {}
         self.peak_bytes = 0
         self._over_limit: str | None = None
         self._lock = threading.Lock()
@@ -159,6 +160,7 @@ class Worker:
             seed=order.seed,
         )
         self.can = frozenset(reply["can"])
+        self.build_info = reply["build_info"]
         return reply
 
     def request(self, op: str, stage: str, timeout_s: float, **fields: Any) -> dict[str, Any]:

@@ -107,7 +107,7 @@ def measurement(frame: Frame, built: Built, tally: Tally) -> results.Measurement
         },
         "started": frame.started,
     }
-    record["metrics"] = metrics.compute(record, arrays, _part(frame.truth, np.sort(asked))) if arrays else {}
+    record["metrics"] = metrics.compute(record, arrays, frame.truth.part(np.sort(asked))) if arrays else {}
     lock = job.environment.lock
     return results.Measurement(record=record, arrays=arrays, lock=lock, log=built.log())
 
@@ -146,16 +146,6 @@ def _arrays(dataset: Dataset, tally: Tally, asked: npt.NDArray[np.int64]) -> dic
     if len(asked) < len(dataset.test):
         arrays["query_index"] = asked[order]
     return arrays
-
-
-def _part(truth: metrics.Truth, queries: npt.NDArray[np.int64]) -> metrics.Truth:
-    """Return the truth for these queries."""
-    return metrics.Truth(
-        neighbors=truth.neighbors[queries],
-        distances=truth.distances[queries],
-        scale=truth.scale[queries],
-        n_train=truth.n_train,
-    )
 
 
 def harness_commit() -> str | None:

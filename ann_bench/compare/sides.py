@@ -1,0 +1,293 @@
+"""The two sides of a comparison: what `--against` and `--versus` name, made ready to run.
+
+A side is an algorithm with its wrapper and an interpreter that has its library. The worker is always the
+running harness's. BASE may be named in five ways:
+
+    REVISION         of the repository that the library's source is in, such as main or HEAD~3
+    DIRECTORY        a source tree, or a virtual environment (it has bin/python)
+    FILE.whl         a wheel
+    NAME==VERSION    that version, in an environment made from the algorithm's recipe with this pin changed
+    ENVIRONMENT      another recipe, by its name
+
+NEW is the working tree where the library's source is at hand, uncommitted changes included: for the built-in
+engine this project, for an algorithm of `--definitions` the repository that the definitions are in. Of any
+other library it is what is installed.
+"""
+
+import hashlib
+import re
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ann_bench import config, environments
+from ann_bench.compare import sources
+from ann_bench.config import Algorithm
+from ann_bench.environments import ENGINE, Environment
+from ann_bench.errors import InstallError, InvalidComparisonError, SideError, UsageError
+from ann_bench.paths import carried, in_clone
+from ann_bench.recipes import HARNESS, canonical, list_recipes, read_recipe
+from ann_bench.supervised import Commands
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side, ready to run.
+
+    Attributes
+    ----------
+    title
+        What it is, in a few words: ``main (27cb2d9c)``, ``working tree``, ``annoy 1.17.2``.
+    state
+        What a history shows: the commit, or the version.
+    algorithm
+        Its entry, wrapper and parameters.
+    python
+        The interpreter that has the library.
+    digest
+        sha256 of what is installed of the library.
+    """
+
+    title: str
+    state: str
+    algorithm: Algorithm
+    python: Path
+    version: str
+    digest: str
+
+    def facts(self) -> dict[str, Any]:
+        """Return what a record says of it."""
+        return {
+            "title": self.title,
+            "state": self.state,
+            "algorithm": self.algorithm.name,
+            "library": self.algorithm.library,
+            "version": self.version,
+            "digest": self.digest,
+        }
+
+
+def check_alike(base: dict[str, Any], new: dict[str, Any]) -> None:
+    """Raise `InvalidComparisonError` if two builds are not comparable: debug builds, or unequal flags.
+
+    Parameters
+    ----------
+    base, new
+        What the sides' wrappers tell of how their libraries were built (`build_info`).
+    """
+    for name, told in (("BASE", base), ("NEW", new)):
+        kind = str(told.get("build_type", "Release"))
+        if kind.lower() not in ("release", "relwithdebinfo", "minsizerel"):
+            raise InvalidComparisonError(
+                f"{name} is a build of type {kind}; only optimised builds are compared: build it as Release"
+            )
+    for key in ("build_type", "compiler", "flags", "isa"):
+        if key in base and key in new and base[key] != new[key]:
+            raise InvalidComparisonError(
+                f"the sides are built with different {key}: BASE {base[key]}; NEW {new[key]}; "
+                "build both alike"
+            )
+
+
+class Workshop:
+    """Makes sides of one algorithm ready to run.
+
+    Parameters
+    ----------
+    algorithm
+        As it is defined here; a side that has an entry and a wrapper of its own is run with those.
+    commands
+        What runs builds and installations.
+    report
+        Gets a line for each thing that takes long.
+    """
+
+    def __init__(
+        self,
+        algorithm: Algorithm,
+        definitions: Sequence[Path],
+        commands: Commands,
+        report: Callable[[str], None] = lambda _line: None,
+    ) -> None:
+        self._algorithm = algorithm
+        self._definitions = definitions
+        self._commands = commands
+        self._report = report
+        self._source = _source_of(algorithm, definitions)
+
+    def installed(self) -> Side:
+        """Return the side of what is installed; `SideError` where it is not."""
+        library = self._algorithm.library
+        environment = environments.describe(self._algorithm.environment, self._definitions)
+        side = self._in_environment(environment, library)
+        title = f"{library} {side.version}" if library != ENGINE else "the installed engine"
+        return replace(side, title=title)
+
+    def new(self) -> Side:
+        """Return NEW: the working tree where the library's source is at hand, else what is installed."""
+        if self._source is None:
+            return self.installed()
+        return self._from_tree(sources.working_tree(self._source), "working tree")
+
+    def base(self, text: str) -> Side:
+        """Return the side that `text` names, in one of this module's ways.
+
+        Raises
+        ------
+        UsageError
+            If it names nothing.
+        SideError
+            If it does not build, or cannot be installed.
+        """
+        path = Path(text).expanduser()
+        if "==" in text:
+            return self._pinned(text)
+        if path.suffix == ".whl":
+            if not path.is_file():
+                raise UsageError(f"--against: got {text}; there is no such wheel")
+            return self._from_wheel(self._algorithm, path.resolve(), path.name)
+        if (path / "bin" / "python").exists():
+            return self._from_python(self._algorithm, path.absolute() / "bin" / "python", text)
+        if path.is_dir() and any((path / name).is_file() for name in ("pyproject.toml", "setup.py")):
+            return self._from_tree(sources.working_tree(path.resolve()), text)
+        commit = sources.commit(self._source, text) if self._source is not None else None
+        if self._source is not None and commit is not None:
+            title = commit[:12] if commit.startswith(text) else f"{text} ({commit[:12]})"
+            return self._from_tree(sources.revision(self._source, commit), title)
+        if text in list_recipes(self._definitions):
+            return self._recipe(text, self._definitions, f"environment {text}")
+        revision = (
+            f"a revision of {self._source}"
+            if self._source is not None
+            else f"a revision (the source of {self._algorithm.library} is not here)"
+        )
+        raise UsageError(
+            f"--against: got {text}; it is neither {revision}, nor a folder with a pyproject.toml or a "
+            "bin/python, a wheel, NAME==VERSION, or an environment that install/ has a recipe for"
+        )
+
+    # -- the ways to make one -------------------------------------------------------------------------
+
+    def _from_tree(self, tree: sources.Tree, title: str) -> Side:
+        """Return the side of a source tree: its wheel, built once, with the tree's own wrapper, if any."""
+        environ = {}
+        if self._algorithm.environment != HARNESS:
+            environ = read_recipe(self._algorithm.environment, self._definitions).recipe.environ
+        is_engine = self._algorithm.library == ENGINE
+        wheel = sources.wheel(
+            tree, engine=is_engine, environ=environ, commands=self._commands, report=self._report, title=title
+        )
+        with tree.extracted() as root:
+            algorithm = self._own_entry(tree, root)
+        return replace(self._from_wheel(algorithm, wheel, title), state=tree.state or title)
+
+    def _own_entry(self, tree: sources.Tree, root: Path) -> Algorithm:
+        """Return the algorithm as the tree, extracted at `root`, defines it; as defined here, if it does not.
+
+        Entry and wrapper are kept, since what was extracted does not last.
+        """
+        for folder in (tree.root, *(folder.resolve() for folder in self._definitions)):
+            if not folder.is_relative_to(tree.root):
+                continue
+            inside = root / folder.relative_to(tree.root)
+            is_engine = self._algorithm.library == ENGINE
+            wrappers = inside / ("ann_bench/wrappers" if is_engine else "wrappers")
+            if (inside / "algorithms.yaml").is_file() and wrappers.is_dir():
+                kept = sources.keep(inside / "algorithms.yaml", wrappers)
+                name = self._algorithm.name
+                return config.load_entry(kept / "algorithms.yaml", name, kept / "wrappers", self._definitions)
+        return self._algorithm
+
+    def _from_wheel(self, algorithm: Algorithm, wheel: Path, title: str) -> Side:
+        """Return the side of a wheel: the algorithm's environment, with this wheel in the library's place."""
+        name, version = wheel.name.split("-")[:2]
+        if canonical(name) != canonical(algorithm.library):
+            raise UsageError(
+                f"--against: {wheel.name} is a wheel of {name}; {algorithm.name} measures {algorithm.library}"
+            )
+        if algorithm.library == ENGINE:
+            python = sources.engine_environment(wheel, self._commands, self._report, title)
+            return self._from_python(algorithm, python, title)
+        key = hashlib.sha256(wheel.read_bytes()).hexdigest()[:12]
+        lines = [f"--find-links {wheel.parent}", *self._pins(version)]
+        return self._derived(f"{algorithm.environment}-{key}", lines, title)
+
+    def _pinned(self, text: str) -> Side:
+        """Return the side of another version from the registry."""
+        algorithm = self._algorithm
+        found = re.fullmatch(r"\s*([A-Za-z0-9._-]+)\s*==\s*([A-Za-z0-9.!+_]+)\s*", text)
+        if not found:
+            raise UsageError(f"--against: got {text}; a version is named as {algorithm.library}==1.2.3")
+        name, version = found[1], found[2]
+        if canonical(name) != canonical(algorithm.library):
+            raise UsageError(
+                f"--against: got {text}; {algorithm.name} measures {algorithm.library}: "
+                f"name {algorithm.library}=={version}, or another --algorithm"
+            )
+        if algorithm.environment == HARNESS:
+            raise UsageError(
+                f"--against: got {text}; {algorithm.name} runs in the harness's own environment, which has "
+                "one version: name a revision, a folder or a wheel"
+            )
+        lines = self._pins(version)
+        return self._derived(f"{algorithm.environment}-{version}", lines, f"{algorithm.library} {version}")
+
+    def _pins(self, version: str) -> list[str]:
+        """Return the lines of the recipe's requirements with another version of the library."""
+        recipe = read_recipe(self._algorithm.environment, self._definitions)
+        lines = []
+        for line in recipe.requirements.read_text(encoding="utf-8").splitlines():
+            pinned = re.match(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)\s*(\[[^\]]*\])?\s*==", line)
+            if pinned and canonical(pinned[1]) == canonical(self._algorithm.library):
+                line = f"{pinned[1]}{pinned[2] or ''}=={version}"
+            lines.append(line)
+        return lines
+
+    def _derived(self, name: str, lines: Sequence[str], title: str) -> Side:
+        """Return the side of an environment made from the algorithm's recipe with other requirements."""
+        recipe = read_recipe(self._algorithm.environment, self._definitions)
+        made = sources.sides_dir() / "recipes"
+        folder = made / "install" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        for file in recipe.path.iterdir():
+            if file.is_file() and file != recipe.requirements:
+                shutil.copyfile(file, folder / file.name)
+        (folder / "requirements.txt").write_text("\n".join([*lines, ""]), encoding="utf-8")
+        return self._recipe(name, [made], title)
+
+    def _recipe(self, name: str, definitions: Sequence[Path], title: str) -> Side:
+        environment = environments.install(
+            name, definitions=definitions, commands=self._commands, report=self._report
+        )
+        return self._in_environment(environment, title)
+
+    def _in_environment(self, environment: Environment, title: str) -> Side:
+        if environment.state != "ready" or environment.python is None:
+            log = f" (log: {environment.log})" if environment.log else ""
+            raise SideError(f"{title}: {environment.reason}{log}")
+        name, library = environment.name, self._algorithm.library
+        version = environments.library_version(name, library)
+        digest = environments.library_digest(name, library)
+        return Side(title, version, self._algorithm, environment.python, version, digest)
+
+    def _from_python(self, algorithm: Algorithm, python: Path, title: str) -> Side:
+        """Return the side of a virtual environment that somebody else made."""
+        try:
+            version, digest = environments.installed_in(python.parent.parent, algorithm.library)
+        except InstallError as error:
+            raise SideError(str(error)) from error
+        return Side(title, version, algorithm, python, version, digest)
+
+
+def _source_of(algorithm: Algorithm, definitions: Sequence[Path]) -> Path | None:
+    """Return the root of the repository that the algorithm's library is built from, where it is at hand."""
+    if algorithm.library == ENGINE:
+        return carried("").resolve() if in_clone() else None
+    for folder in definitions:
+        if algorithm.wrapper_path.resolve().is_relative_to(folder.resolve()):
+            root = sources.repository(folder.resolve())
+            if root is not None and sources.project_name(root) == canonical(algorithm.library):
+                return root
+    return None
