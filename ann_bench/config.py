@@ -59,6 +59,7 @@ LIMITS = {
     "prints": "what it prints",
     "children": "which processes it starts",
     "threads": "where it does not keep to the number of threads it is told",
+    "memory": "what it keeps of each query for ever",
     "deleted_folders": "which folders it deletes",
 }
 
