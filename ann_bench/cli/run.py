@@ -7,6 +7,7 @@ import sys
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
+from ann_bench.cli import against
 from ann_bench.cli.arguments import (
     add_definitions,
     add_results,
@@ -54,8 +55,11 @@ examples:
   run.py --algorithm 'faiss-*' --algorithm annoy --preset default
   run.py --dataset fashion-mnist-784-euclidean --dry-run
   run.py --batch                               one call, every core
+  run.py --against main                        is the working tree slower than main?
+  run.py --against annoy==1.17.2 --algorithm annoy
 
-exit status: 0 all was measured; 1 something failed or could not be measured; 2 usage; 130 interrupted"""
+exit status: 0 all was measured; 1 something failed or could not be measured; 2 usage; 130 interrupted;
+of a comparison: 0 pass; 1 regression; 2 usage; 3 inconclusive; 4 invalid; 5 a side would not build or run"""
     what = parser.add_argument_group("what to measure")
     what.add_argument(
         "--dataset",
@@ -149,6 +153,7 @@ exit status: 0 all was measured; 1 something failed or could not be measured; 2 
     add_results(where)
     add_definitions(where)
     where.add_argument("--offline", action="store_true", help="download nothing")
+    against.add_arguments(parser.add_argument_group("to compare two versions, or two algorithms, instead"))
     parser.add_argument(
         "--plot", action="store_true", help="draw the curves and print the table when done, as plot.py does"
     )
@@ -173,7 +178,13 @@ def main(args: argparse.Namespace) -> int:
     if args.list_algorithms:
         print("\n".join(sorted(algorithms)))
         return 0
-    chosen = list(config.select(algorithms, args.algorithm or ()).values())
+    comparing = args.against is not None or args.versus is not None
+    if comparing:
+        against.check(args)
+    if comparing and not args.algorithm:
+        chosen = against.default_algorithms(algorithms)
+    else:
+        chosen = list(config.select(algorithms, args.algorithm or ()).values())
     cpus = _cpus(args)
     dataset = load_dataset(
         args.dataset,
@@ -186,6 +197,8 @@ def main(args: argparse.Namespace) -> int:
     )
     if args.count > dataset.n:
         raise UsageError(f"-k: got {args.count}; {dataset.name} has {dataset.n:,} rows")
+    if comparing:
+        return against.main(args, dataset, chosen, cpus[0])
     request = _request(args, dataset, chosen, cpus)
     plan = make_plan(request)
     sweep_text.show_plan(request, plan)

@@ -1,0 +1,190 @@
+"""`run.py --against` and `--versus`: is NEW faster than BASE at equal recall, by how much, how sure?"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from ann_bench.cli.arguments import Parser, integer, share
+
+if TYPE_CHECKING:
+    from ann_bench.compare.sides import Side
+    from ann_bench.compare.store import Recorded
+    from ann_bench.config import Algorithm
+    from ann_bench.datasets import Dataset
+
+# Flags of a sweep that a comparison has no use for, by their names in the namespace.
+_NOT_HERE = ("batch", "label", "force", "retry_failed", "dry_run", "list_algorithms")
+
+
+def add_arguments(parser: Parser) -> None:
+    """Add the flags that ask for a comparison instead of a sweep."""
+    parser.add_argument(
+        "--against",
+        metavar="BASE",
+        help="compare with a revision (main, HEAD~1), a source folder, a wheel, NAME==VERSION, or another "
+        "environment; the other side is the working tree, or what is installed",
+    )
+    parser.add_argument("--versus", metavar="NAME", help="compare --algorithm with this one, both installed")
+    parser.add_argument(
+        "--margin", type=share, default=0.02, metavar="SHARE", help="slowdown that is too much (default: 2%%)"
+    )
+    parser.add_argument(
+        "--recall",
+        type=share,
+        nargs="+",
+        default=[0.9, 0.95, 0.99],
+        metavar="RECALL",
+        help="recalls to compare at (default: 0.9 0.95 0.99)",
+    )
+    parser.add_argument(
+        "--builds",
+        type=integer(1),
+        default=1,
+        metavar="N",
+        help="indexes to build of each side; from 2 on building is compared as well (default: 1)",
+    )
+    parser.add_argument(
+        "--launches",
+        type=int,
+        choices=(8, 16, 32),
+        default=32,
+        help="launches after which a verdict is given, sure or not (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--clock",
+        choices=("auto", "cpu", "wall"),
+        default="auto",
+        help="time that counts; auto: CPU time where both sides search in one thread of their own process",
+    )
+    parser.add_argument(
+        "--format",
+        choices=("text", "markdown", "json"),
+        default="text",
+        help="markdown for a pull request, json with all that the verdict is made of (default: %(default)s)",
+    )
+
+
+def main(args: argparse.Namespace, dataset: "Dataset", chosen: "Sequence[Algorithm]", cpu: int) -> int:
+    """Run the comparisons that the arguments ask for, one algorithm after the other; return the exit code."""
+    from ann_bench.machine import allowed_cpus
+    from ann_bench.supervised import Commands
+
+    commands = Commands(allowed_cpus())
+    codes = []
+    for algorithm in chosen:
+        try:
+            base, new = _sides(args, algorithm, commands)
+        except KeyboardInterrupt:
+            commands.stop()
+            raise
+        codes.append(_compare(args, dataset, cpu, base, new))
+        if codes[-1] == 130:
+            break
+    # The gravest: interrupted, a side that does not run, a regression, invalid, inconclusive, passed.
+    return max(codes, key=(0, 3, 4, 1, 5, 130).index)
+
+
+def default_algorithms(algorithms: "dict[str, Algorithm]") -> "list[Algorithm]":
+    """Return what is compared where no algorithm is named: the built-in engine's."""
+    from ann_bench.environments import ENGINE
+
+    return [algorithm for algorithm in algorithms.values() if algorithm.library == ENGINE]
+
+
+def check(args: argparse.Namespace) -> None:
+    """Raise `UsageError` where flags do not go together."""
+    from ann_bench.errors import UsageError
+
+    flag = "--against" if args.against else "--versus"
+    if args.against and args.versus:
+        raise UsageError("--against: got it with --versus; ask one thing at a time")
+    for name in _NOT_HERE:
+        if getattr(args, name):
+            raise UsageError(
+                f"--{name.replace('_', '-')}: a comparison has no use for it; leave out {flag}, or it"
+            )
+    if args.parallelism > 1:
+        raise UsageError(f"--parallelism: got {args.parallelism}; a comparison runs on one core")
+    if args.versus and not args.algorithm:
+        raise UsageError(f"--versus: got {args.versus}; name the other with --algorithm")
+
+
+def _sides(args: argparse.Namespace, algorithm: "Algorithm", commands: "Any") -> "tuple[Side, Side]":
+    from ann_bench import config
+    from ann_bench.compare.sides import Workshop
+    from ann_bench.errors import UsageError
+
+    def workshop(algorithm: "Algorithm") -> Workshop:
+        return Workshop(algorithm, args.definitions, commands, _tell)
+
+    if args.versus:
+        algorithms = config.load_algorithms(args.definitions)
+        if args.versus not in algorithms:
+            raise UsageError(
+                f"--versus: got {args.versus}; there is no such algorithm (run.py --list-algorithms)"
+            )
+        return workshop(algorithms[args.versus]).installed(), workshop(algorithm).installed()
+    here = workshop(algorithm)
+    new = here.new()
+    return here.base(args.against), new
+
+
+def _compare(args: argparse.Namespace, dataset: "Dataset", cpu: int, base: "Side", new: "Side") -> int:
+    from ann_bench.cli import against_text
+    from ann_bench.compare.protocol import Asked
+    from ann_bench.compare.session import run_comparison
+    from ann_bench.errors import UsageError
+
+    for side in (base, new):
+        if dataset.distance not in side.algorithm.distances:
+            raise UsageError(
+                f"--dataset: {dataset.name} is {dataset.distance}; {side.algorithm.name} does "
+                f"{', '.join(side.algorithm.distances)}"
+            )
+    asked = Asked(
+        dataset=dataset,
+        k=args.count,
+        cpu=cpu,
+        preset=args.preset,
+        targets=tuple(sorted(set(args.recall))),
+        margin=args.margin,
+        builds=args.builds,
+        seed=args.seed,
+        most_launches=args.launches,
+        clock=None if args.clock == "auto" else args.clock,
+        timeout_s=args.timeout,
+        memory_limit_bytes=args.memory_limit,
+    )
+    _tell(f"BASE: {base.title}; NEW: {new.title}")
+    outcome = run_comparison(
+        asked,
+        base,
+        new,
+        args.results,
+        report=_tell,
+        launched=lambda launch, verdict: _tell(against_text.progress(launch, verdict)),
+    )
+    if outcome.recorded is None:
+        return 130
+    _show(args.format, outcome.recorded, None, interrupted=outcome.interrupted)
+    return 130 if outcome.interrupted else outcome.recorded.verdict().exit_code
+
+
+def _show(form: str, recorded: "Recorded", picture: Any, *, interrupted: bool) -> None:
+    from ann_bench.cli import against_text
+
+    if form == "json":
+        print(json.dumps(against_text.as_json(recorded, interrupted=interrupted)))
+    elif form == "markdown":
+        print(against_text.as_markdown(recorded, interrupted=interrupted))
+    else:
+        against_text.show(recorded, interrupted=interrupted)
+        print(f"launches: {recorded.path}")
+        if picture is not None:
+            print(f"picture: {picture}")
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
