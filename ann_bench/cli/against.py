@@ -1,4 +1,4 @@
-"""`run.py --against` and `--versus`: is NEW faster than BASE at equal recall, by how much, how sure?"""
+"""`run.py --against` and `--versus`: is NEW faster than BASE at equal recall, and how sure is that."""
 
 import argparse
 import json
@@ -102,9 +102,8 @@ def check(args: argparse.Namespace) -> None:
         raise UsageError("--against: got it with --versus; ask one thing at a time")
     for name in _NOT_HERE:
         if getattr(args, name):
-            raise UsageError(
-                f"--{name.replace('_', '-')}: a comparison has no use for it; leave out {flag}, or it"
-            )
+            given = f"--{name.replace('_', '-')}"
+            raise UsageError(f"{given}: a comparison has no use for it; leave out {flag}, or {given}")
     if args.parallelism > 1:
         raise UsageError(f"--parallelism: got {args.parallelism}; a comparison runs on one core")
     if args.versus and not args.algorithm:

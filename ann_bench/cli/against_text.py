@@ -1,4 +1,4 @@
-"""How a paired comparison is told: for people, as Markdown for a pull request, as JSON with all it is made of."""
+"""How a paired comparison is told: for people, as Markdown for a pull request, as JSON with all there is."""
 
 from collections.abc import Iterator, Sequence
 from math import exp
@@ -12,7 +12,7 @@ from rich.text import Text
 from ann_bench.cli.sweep_text import make_console
 from ann_bench.compare.costs import LABELS, compare_costs
 from ann_bench.compare.estimate import Estimate
-from ann_bench.compare.launch import Launch
+from ann_bench.compare.launch import Clock, Launch
 from ann_bench.compare.launch import show as show_launch
 from ann_bench.compare.store import Recorded
 from ann_bench.compare.verdict import Verdict
@@ -145,14 +145,14 @@ def _what(recorded: Recorded) -> Iterator[str]:
 def _rows(recorded: Recorded, verdict: Verdict) -> Iterator[Row]:
     points = recorded.points[0]
     shown = [
-        found
+        told
         for launch in recorded.launches
-        if (found := show_launch(launch, recorded.points[launch.build], recorded.plan["clock"])) is not None
+        if (told := show_launch(launch, recorded.points[launch.build], recorded.plan["clock"])) is not None
     ]
     if not shown:
         return
     base, new = (
-        np.median([getattr(found, side) for found in shown], axis=0) for side in ("base_logs", "new_logs")
+        np.median([getattr(told, side) for told in shown], axis=0) for side in ("base_logs", "new_logs")
     )
     if verdict.change is not None and points.window[0] < points.window[1]:
         low, high = points.window
@@ -171,7 +171,7 @@ def _notes(recorded: Recorded, verdict: Verdict) -> Iterator[str]:
             f"smallest slowdown that these {_launches(len(launches) - verdict.void)} would "
             f"call a regression: {verdict.smallest_effect:.1%}"
         )
-    other = "wall" if plan["clock"] == "cpu" else "cpu"
+    other: Clock = "wall" if plan["clock"] == "cpu" else "cpu"
     second = recorded.verdict(other).change
     if verdict.change is not None and second is not None and plan["in_process"]:
         apart = second.low > verdict.change.high or second.high < verdict.change.low

@@ -17,9 +17,10 @@ other library it is what is installed.
 import hashlib
 import re
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from ann_bench import config, environments
@@ -125,11 +126,17 @@ class Workshop:
         title = f"{library} {side.version}" if library != ENGINE else "the installed engine"
         return replace(side, title=title)
 
-    def new(self) -> Side:
-        """Return NEW: the working tree where the library's source is at hand, else what is installed."""
+    def new(self, environ: Mapping[str, str] | None = None) -> Side:
+        """Return NEW: the working tree where the library's source is at hand, else what is installed.
+
+        Parameters
+        ----------
+        environ
+            Environment variables for building the working tree, beside those of the recipe.
+        """
         if self._source is None:
             return self.installed()
-        return self._from_tree(sources.working_tree(self._source), "working tree")
+        return self._from_tree(sources.working_tree(self._source), "working tree", environ or {})
 
     def base(self, text: str) -> Side:
         """Return the side that `text` names, in one of this module's ways.
@@ -170,11 +177,13 @@ class Workshop:
 
     # -- the ways to make one -------------------------------------------------------------------------
 
-    def _from_tree(self, tree: sources.Tree, title: str) -> Side:
+    def _from_tree(
+        self, tree: sources.Tree, title: str, environ: Mapping[str, str] = MappingProxyType({})
+    ) -> Side:
         """Return the side of a source tree: its wheel, built once, with the tree's own wrapper, if any."""
-        environ = {}
         if self._algorithm.environment != HARNESS:
-            environ = read_recipe(self._algorithm.environment, self._definitions).recipe.environ
+            recipe = read_recipe(self._algorithm.environment, self._definitions).recipe
+            environ = {**recipe.environ, **environ}
         is_engine = self._algorithm.library == ENGINE
         wheel = sources.wheel(
             tree, engine=is_engine, environ=environ, commands=self._commands, report=self._report, title=title

@@ -58,12 +58,13 @@ class Tree:
     state: str
     files: dict[str, str]
 
-    def digest(self, *, engine: bool) -> str:
-        """Return a hash of what a wheel is made from: all files, or those of the engine."""
+    def digest(self, *, engine: bool, environ: Mapping[str, str]) -> str:
+        """Return a hash of what a wheel is made from: all files, or those of the engine, and how."""
         chosen = sorted(
             (path, found) for path, found in self.files.items() if not engine or _is_engine_file(path)
         )
-        variables = [f"{name}={os.environ.get(name, '')}" for name in _BUILD_VARIABLES]
+        told = {name: os.environ.get(name, "") for name in _BUILD_VARIABLES}
+        variables = [f"{name}={value}" for name, value in sorted({**told, **environ}.items())]
         text = "\n".join([*(f"{found} {path}" for path, found in chosen), *variables, sys.version])
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -161,7 +162,7 @@ def wheel(
     environ
         Environment variables for building.
     """
-    folder = sides_dir() / "wheels" / tree.digest(engine=engine)[:20]
+    folder = sides_dir() / "wheels" / tree.digest(engine=engine, environ=environ)[:20]
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_suffix(".lock")):
         if made := sorted(folder.glob("*.whl")):

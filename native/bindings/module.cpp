@@ -2,6 +2,7 @@
 // ann_bench/engine/arrays.py converts and explains, this file only refuses.
 
 #include <algorithm>
+#include <chrono>
 #include <limits>
 #include <optional>
 #include <string>
@@ -106,8 +107,31 @@ Forest open(const std::string& path, const std::string& mode) {
     return Forest::open(path, mode == "mmap" ? OpenMode::mmap : OpenMode::ram);
 }
 
+#ifdef ANN_BENCH_SLOWDOWN_PERCENT
+/// Makes what it stands in last longer by a known share: a slowdown that a comparison has to find.
+class Slowdown {
+  public:
+    Slowdown() = default;
+    Slowdown(const Slowdown&) = delete;
+    Slowdown& operator=(const Slowdown&) = delete;
+    ~Slowdown() {
+        const auto now = Clock::now();
+        const auto until = now + (now - began_) * (ANN_BENCH_SLOWDOWN_PERCENT) / 100;
+        while (Clock::now() < until) {
+        }
+    }
+
+  private:
+    using Clock = std::chrono::steady_clock;
+    Clock::time_point began_ = Clock::now();
+};
+#endif
+
 py::tuple query(const Forest& forest, const py::array& vectors, py::handle k, py::handle search_k,
                 py::handle rerank, py::handle threads) {
+#ifdef ANN_BENCH_SLOWDOWN_PERCENT
+    const Slowdown slowdown;
+#endif
     const Facts& facts = forest.facts();
     const std::size_t answers = integer(k, "k", 1, std::numeric_limits<std::int32_t>::max());
     Effort effort = forest.default_effort(answers);
