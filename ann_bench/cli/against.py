@@ -4,15 +4,18 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ann_bench.cli.arguments import Parser, integer, share
+from ann_bench.text import printable
 
 if TYPE_CHECKING:
     from ann_bench.compare.sides import Side
     from ann_bench.compare.store import Recorded
     from ann_bench.config import Algorithm
     from ann_bench.datasets import Dataset
+    from ann_bench.supervised import Commands
 
 # Flags of a sweep that a comparison has no use for, by their names in the namespace.
 _NOT_HERE = ("batch", "label", "force", "retry_failed", "dry_run", "list_algorithms")
@@ -110,7 +113,7 @@ def check(args: argparse.Namespace) -> None:
         raise UsageError(f"--versus: got {args.versus}; name the other with --algorithm")
 
 
-def _sides(args: argparse.Namespace, algorithm: "Algorithm", commands: "Any") -> "tuple[Side, Side]":
+def _sides(args: argparse.Namespace, algorithm: "Algorithm", commands: "Commands") -> "tuple[Side, Side]":
     from ann_bench import config
     from ann_bench.compare.sides import Workshop
     from ann_bench.errors import UsageError
@@ -167,11 +170,14 @@ def _compare(args: argparse.Namespace, dataset: "Dataset", cpu: int, base: "Side
     )
     if outcome.recorded is None:
         return 130
-    _show(args.format, outcome.recorded, None, interrupted=outcome.interrupted)
+    picture = _draw(outcome.recorded)
+    _show(args.format, outcome.recorded, picture, interrupted=outcome.interrupted)
+    if not outcome.interrupted:
+        _remember(args, outcome.recorded)
     return 130 if outcome.interrupted else outcome.recorded.verdict().exit_code
 
 
-def _show(form: str, recorded: "Recorded", picture: Any, *, interrupted: bool) -> None:
+def _show(form: str, recorded: "Recorded", picture: Path | None, *, interrupted: bool) -> None:
     from ann_bench.cli import against_text
 
     if form == "json":
@@ -183,6 +189,36 @@ def _show(form: str, recorded: "Recorded", picture: Any, *, interrupted: bool) -
         print(f"launches: {recorded.path}")
         if picture is not None:
             print(f"picture: {picture}")
+
+
+def _draw(recorded: "Recorded") -> Path | None:
+    """Draw the comparison beside its launches; None where there is too little to draw, or no room for it."""
+    from ann_bench.errors import ResultsError
+    from ann_bench.report import comparison
+    from ann_bench.report.figure import save
+
+    figure = comparison.draw(recorded)
+    if figure is None:
+        return None
+    path = recorded.path.with_suffix(".png")
+    try:
+        save(figure, path)
+    except ResultsError as error:
+        _tell(f"warning: {printable(error)}")
+        return None
+    return path
+
+
+def _remember(args: argparse.Namespace, recorded: "Recorded") -> None:
+    """Add the comparison to the history."""
+    from ann_bench import history
+    from ann_bench.compare.summary import history_entry
+    from ann_bench.errors import ResultsError
+
+    try:
+        history.append(args.results, history_entry(recorded))
+    except ResultsError as error:
+        _tell(f"warning: {printable(error)}")
 
 
 def _tell(line: str) -> None:

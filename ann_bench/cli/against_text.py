@@ -169,7 +169,7 @@ def _notes(recorded: Recorded, verdict: Verdict) -> Iterator[str]:
     if verdict.smallest_effect is not None:
         yield (
             f"smallest slowdown that these {_launches(len(launches) - verdict.void)} would "
-            f"call a regression: {verdict.smallest_effect:.1%}"
+            f"call a regression: {100 * verdict.smallest_effect:.1f} %"
         )
     other: Clock = "wall" if plan["clock"] == "cpu" else "cpu"
     second = recorded.verdict(other).change

@@ -92,7 +92,7 @@ def judge_changes(
     name, reason = _named(shown, recalls, change, at, margin)
     if not sound:
         name = "invalid"
-        reason = f"BASE against itself shows {exp(control.change) - 1:+.1%}: the machine favours one worker"
+        reason = f"BASE against itself shows {100 * (exp(control.change) - 1):+.1f} %: one worker is favoured"
     word: Literal["faster", "slower", ""] = ""
     if sound and change.low > 0 and change.change >= LEAST_FASTER:
         word = "faster"
@@ -117,18 +117,21 @@ def _named(
     """Return verdict and reason where the control is sound."""
     most, most_at_one = log1p(-margin), log1p(-2 * margin)
     if change.high < 0 and change.change <= most:
-        return "regression", f"slower by the margin of {margin:.1%} or more"
+        return "regression", f"slower by the margin of {100 * margin:.2g} % or more"
     slow = [number for number, found in enumerate(at) if found.change <= most_at_one]
     sure = _holm([p_slower([launch.at[number] for launch in shown]) for number in range(len(at))], len(shown))
     for number in slow:
         if number in sure:
             return "regression", f"at recall {recalls[number]:g} slower by twice the margin or more"
     if change.low <= most:
-        return "inconclusive", f"a slowdown by the margin of {margin:.1%} is neither ruled out nor shown"
+        return (
+            "inconclusive",
+            f"a slowdown by the margin of {100 * margin:.2g} % is neither shown nor ruled out",
+        )
     if slow:
         recall = recalls[slow[0]]
         return "inconclusive", f"at recall {recall:g} it may be slower by twice the margin or more"
-    return "pass", f"a slowdown by the margin of {margin:.1%} is ruled out"
+    return "pass", f"a slowdown by the margin of {100 * margin:.2g} % is ruled out"
 
 
 def _holm(p_values: Sequence[float], launches: int) -> set[int]:
