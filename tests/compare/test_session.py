@@ -1,0 +1,189 @@
+"""A comparison from end to end, with stand-ins for a library."""
+
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ann_bench import config
+from ann_bench.compare import protocol
+from ann_bench.compare.launch import Launch
+from ann_bench.compare.protocol import Asked
+from ann_bench.compare.session import Outcome, run_comparison
+from ann_bench.compare.sides import Workshop
+from ann_bench.compare.store import read
+from ann_bench.compare.verdict import Verdict
+from ann_bench.datasets import Dataset
+from ann_bench.distances import distances_to
+from ann_bench.errors import InvalidComparisonError, SideError
+from ann_bench.machine import allowed_cpus
+from ann_bench.supervised import Commands
+
+DEFINITIONS = Path(__file__).parent / "definitions"
+Compare = Callable[..., Outcome]
+
+
+@pytest.fixture(scope="module")
+def dataset() -> Dataset:
+    """200 rows and 30 queries in 4 dimensions, with exact answers."""
+    rng = np.random.default_rng(7)
+    train = rng.normal(size=(200, 4)).astype(np.float32)
+    test = rng.normal(size=(30, 4)).astype(np.float32)
+    everything = np.tile(np.arange(200, dtype=np.int32), (30, 1))
+    distances = distances_to("euclidean", test, train, everything)
+    order = np.argsort(distances, axis=1, kind="stable")[:, :20]
+    return Dataset(
+        name="small-4-euclidean",
+        distance="euclidean",
+        train=train,
+        test=test,
+        neighbors=order.astype(np.int32),
+        distances=np.take_along_axis(distances, order, axis=1),
+        sha256="0" * 64,
+        rows_available=200,
+        queries_available=30,
+        provenance={},
+    )
+
+
+@pytest.fixture
+def compare(dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Compare:
+    """Return a function that compares two of the stand-ins, with blocks and launches that take no time."""
+    monkeypatch.setenv("ANN_BENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(protocol, "BLOCK_NS", 200_000)
+    monkeypatch.setattr(protocol, "UNRECORDED_NS", 100_000)
+    monkeypatch.setattr(protocol, "LAUNCH_NS", 1)
+    monkeypatch.setattr(protocol, "TAKEN_SHARE", 2.0)
+    monkeypatch.setattr(protocol, "STOLEN_S", 1e9)
+
+    def run(
+        base: str = "partial",
+        new: str = "partial",
+        *,
+        launched: Callable[[Launch, Verdict], None] = lambda _launch, _verdict: None,
+        **changes: Any,
+    ) -> Outcome:
+        algorithms = config.load_algorithms([DEFINITIONS])
+        sides = [
+            Workshop(algorithms[name], [DEFINITIONS], Commands(allowed_cpus())).installed()
+            for name in (base, new)
+        ]
+        asked = Asked(
+            dataset=dataset,
+            k=5,
+            cpu=allowed_cpus()[-1],
+            preset="default",
+            targets=(0.85, 0.95),
+            margin=0.02,
+            builds=1,
+            seed=1,
+            most_launches=8,
+            clock=None,
+            timeout_s=None,
+            memory_limit_bytes=None,
+        )
+        return run_comparison(
+            replace(asked, **changes), *sides, tmp_path / "results", report=print, launched=launched
+        )
+
+    return run
+
+
+def test_a_comparison_is_on_disk_launch_by_launch(compare: Compare, tmp_path: Path) -> None:
+    """A launch is in the file when it is told of, and the file alone gives the verdict that came out."""
+    written: list[int] = []
+    told: list[Verdict] = []
+
+    def launched(_launch: Launch, verdict: Verdict) -> None:
+        (path,) = (tmp_path / "results" / "comparisons").glob("*.jsonl")
+        written.append(len(read(path).launches))
+        told.append(verdict)
+
+    outcome = compare(launched=launched)
+    assert not outcome.interrupted
+    assert outcome.recorded is not None
+    assert written == list(range(1, 9))
+    assert read(outcome.recorded.path).verdict() == told[-1]
+
+
+def test_a_launch_holds_three_workers_in_balanced_quads(compare: Compare) -> None:
+    """A quarter of the quads hold BASE against itself, each pair has its quads, and both orders occur."""
+    recorded = compare().recorded
+    assert recorded is not None
+    quads = [quad for launch in recorded.launches for quad in launch.quads]
+    pairs = len(recorded.points[0].base)
+    assert {quad.pair for quad in quads if not quad.control} == set(range(pairs))
+    controls = sum(quad.control for quad in quads)
+    assert controls * pairs == (len(quads) - controls) * -(-pairs // 3)
+    assert {quad.swapped for quad in quads} == {False, True}
+    assert all(len(quad.cpu_ns) == len(quad.wall_ns) == 4 and min(quad.cpu_ns) > 0 for quad in quads)
+
+
+def test_recall_is_counted_and_like_answers_are_told(compare: Compare) -> None:
+    """Settings have the recall of the share that they look at, and sides alike give identical answers."""
+    recorded = compare().recorded
+    assert recorded is not None
+    assert recorded.plan["identical"] is True
+    for setting in recorded.points[0].base:
+        assert setting.recall == pytest.approx(setting.query["share"], abs=0.08)
+    assert recorded.plan["in_process"] is True
+    assert recorded.plan["clock"] == "cpu"
+
+
+def test_several_builds_are_made_by_turns_and_their_costs_compared(compare: Compare) -> None:
+    """With --builds 2 the launches take the indexes in turn, and both builds' costs are kept."""
+    recorded = compare(builds=2).recorded
+    assert recorded is not None
+    assert [launch.build for launch in recorded.launches] == [0, 1] * 4
+    assert len(recorded.points) == 2
+    assert all(len(recorded.plan["sides"][side]["costs"]) == 2 for side in ("base", "new"))
+
+
+def test_a_library_that_cannot_save_is_built_by_each_worker(compare: Compare) -> None:
+    """It is compared all the same."""
+    recorded = compare("partial-unsaved", "partial-unsaved").recorded
+    assert recorded is not None
+    assert len(recorded.launches) == 8
+
+
+def test_an_index_is_built_once_for_each_side(compare: Compare, capsys: pytest.CaptureFixture[str]) -> None:
+    """A second comparison finds the index of the first."""
+    compare(seed=2)
+    assert "building the index" in capsys.readouterr().out
+    compare(seed=2)
+    assert "building the index" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("base", "new", "error", "said"),
+    [
+        ("partial", "partial-debug", InvalidComparisonError, "NEW is a build of type Debug"),
+        ("partial-coarse", "partial", InvalidComparisonError, "BASE reaches"),
+        ("partial", "partial-crash", SideError, "exit status 7"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(
+    compare: Compare, base: str, new: str, error: type[Exception], said: str
+) -> None:
+    """A debug build, sides without a recall in common, a side that crashes: an error that tells which."""
+    with pytest.raises(error, match=said):
+        compare(base, new)
+
+
+def test_an_interrupt_keeps_the_launches_that_are_over(compare: Compare) -> None:
+    """After Ctrl-C in the third launch's wake three launches are on disk, and can be judged."""
+
+    def launched(launch: Launch, _verdict: Verdict) -> None:
+        if launch.number == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    outcome = compare(launched=launched)
+    assert outcome.interrupted
+    assert outcome.recorded is not None
+    assert 3 <= len(outcome.recorded.launches) <= 4
+    assert outcome.recorded.verdict().name in ("inconclusive", "invalid", "pass", "regression")
