@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from ann_bench.cli.arguments import check_cpus, cpu_list, seconds
 
 if TYPE_CHECKING:
+    from ann_bench.compare.probe import Probe
     from ann_bench.health import Activity, Finding
-    from ann_bench.runner.probe import Probe
 
 HELP = "look at what disturbs measurements on this machine"
 _LOOK_S = 1.0
@@ -74,9 +74,9 @@ def _look(args: argparse.Namespace, facts: dict[str, Any]) -> "tuple[Activity, P
     """
     from dataclasses import replace
 
+    from ann_bench.compare.probe import run_probe
     from ann_bench.errors import AnnBenchError
     from ann_bench.health import Watched
-    from ann_bench.runner.probe import run_probe
 
     cpu = facts["cpus_used"][0]
     watched = Watched(cpu, facts["smt_siblings"] or [])

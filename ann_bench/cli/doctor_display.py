@@ -8,8 +8,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ann_bench.compare.estimate import LOOKS
+from ann_bench.compare.probe import Known, Probe
 from ann_bench.health import Finding
-from ann_bench.runner.probe import LOOKS, Known, Probe
 from ann_bench.text import printable
 
 _UNKNOWN = "unknown"

@@ -20,10 +20,10 @@ from ann_bench.compare.sides import Side
 from ann_bench.compare.store import Recorded, Store
 from ann_bench.compare.verdict import Verdict
 from ann_bench.machine import machine_facts
+from ann_bench.runner.isolation import alone, free_memory, kept_off, run_all, run_folder
 from ann_bench.runner.lane import Observer
 from ann_bench.runner.launch import Order
 from ann_bench.runner.record import harness_commit
-from ann_bench.runner.sweep import alone, free_memory, kept_off, run_all, run_folder
 from ann_bench.runner.watch import Watch
 from ann_bench.worker.sets import save_rows
 

@@ -12,8 +12,8 @@ import pytest
 
 from ann_bench.cli import doctor_display
 from ann_bench.cli.main import main
+from ann_bench.compare.probe import Quad, summarise
 from ann_bench.machine import allowed_cpus
-from ann_bench.runner.probe import Quad, summarise
 from tests.runner.conftest import alive_below
 
 CHECKS = ["hypervisor", "governor", "turbo", "SMT sibling", "core in use", "CPU quota", "load", "steal"]

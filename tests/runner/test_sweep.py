@@ -22,8 +22,9 @@ from filelock import FileLock
 from ann_bench import results
 from ann_bench.config import Needs, load_algorithms
 from ann_bench.datasets import Dataset, load_dataset
+from ann_bench.runner.isolation import run_folder
 from ann_bench.runner.plan import Request, make_plan
-from ann_bench.runner.sweep import Outcome, run_folder, run_sweep
+from ann_bench.runner.sweep import Outcome, run_sweep
 from tests.datasets.files import write
 from tests.runner.conftest import DEFINITIONS, Quiet, alive_below
 

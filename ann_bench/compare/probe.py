@@ -18,17 +18,16 @@ from typing import Literal
 import numpy as np
 from scipy import stats
 
+from ann_bench.compare.estimate import LOOKS, alpha_of
 from ann_bench.errors import AnnBenchError
 from ann_bench.paths import PACKAGE
+from ann_bench.runner.isolation import alone, kept_off, run_all, run_folder
 from ann_bench.runner.lane import Observer
 from ann_bench.runner.launch import Order, Worker, WorkerFailure
-from ann_bench.runner.sweep import alone, kept_off, run_all, run_folder
 from ann_bench.runner.watch import Watch
 from ann_bench.worker.sets import save_rows
 
 Clock = Literal["cpu", "wall"]
-# A comparison's looks at its launches, and what of alpha = 5 % the interval of each may spend.
-LOOKS = {8: 2 / 2**8, 16: 0.015, 32: 0.05 - 2 / 2**8 - 0.015}
 ENOUGH_LAUNCHES = 16  # from here on the SD across launches is known to within some 50 %
 
 _ROWS, _QUERIES, _DIMENSION = 4_000, 4_000, 64
@@ -125,7 +124,7 @@ def smallest_effect(across_sd: float, launches: int) -> float:
     is about as wide as Student's (its relative efficiency is 3 / pi), so its half-width is close to
     t * SD / sqrt(launches): an effect smaller than this leaves zero inside more often than not.
     """
-    t = stats.t.ppf(1 - LOOKS[launches] / 2, launches - 1)
+    t = stats.t.ppf(1 - alpha_of(launches) / 2, launches - 1)
     return math.expm1(t * across_sd / math.sqrt(launches))
 
 

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
+from ann_bench.compare.estimate import LOOKS, alpha_of
+from ann_bench.compare.probe import Quad, run_probe, smallest_effect, summarise
 from ann_bench.machine import allowed_cpus
-from ann_bench.runner.probe import LOOKS, Quad, run_probe, smallest_effect, summarise
 from tests.runner.conftest import alive_below
 
 
@@ -97,7 +98,7 @@ def test_the_smallest_effect_is_found_half_the_time_and_twice_of_it_nearly_alway
     rng = np.random.default_rng(launches)
     effect = math.log1p(smallest_effect(0.01, launches))
     intervals = np.array(
-        [signed_rank_interval(rng.normal(0, 0.01, launches), LOOKS[launches]) for _ in range(400)]
+        [signed_rank_interval(rng.normal(0, 0.01, launches), alpha_of(launches)) for _ in range(400)]
     )
     half_widths = (intervals[:, 1] - intervals[:, 0]) / 2
     assert half_widths.mean() == pytest.approx(effect, rel=0.12)
