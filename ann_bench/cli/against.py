@@ -135,8 +135,8 @@ def _sides(args: argparse.Namespace, algorithm: "Algorithm", commands: "Commands
 
 def _compare(args: argparse.Namespace, dataset: "Dataset", cpu: int, base: "Side", new: "Side") -> int:
     from ann_bench.cli import against_text
-    from ann_bench.compare.protocol import Asked
     from ann_bench.compare.session import run_comparison
+    from ann_bench.compare.survey import Asked
     from ann_bench.errors import UsageError
 
     for side in (base, new):

@@ -191,11 +191,11 @@ def _notes(recorded: Recorded, verdict: Verdict) -> Iterator[str]:
     quads = [quad for launch in launches for quad in launch.quads]
     disturbed = sum(quad.disturbed for quad in quads)
     seconds = sum(launch.seconds for launch in launches)
-    void = f", {_launches(verdict.void)} not counted" if verdict.void else ""
-    yield (
-        f"{_launches(len(launches))}, {seconds:.0f} s; {disturbed:,} of {len(quads):,} "
-        f"quads left out, since the core was taken away{void}"
+    left_out = (
+        f"{disturbed:,} of {len(quads):,} quads left out, as the core was taken away" if disturbed else ""
     )
+    void = f"{_launches(verdict.void)} not counted" if verdict.void else ""
+    yield "; ".join(filter(None, (f"{_launches(len(launches))}, {seconds:.0f} s", left_out, void)))
 
 
 def _proxies(launches: Sequence[Launch]) -> Iterator[str]:

@@ -9,7 +9,7 @@ import contextlib
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from filelock import FileLock
 from ann_bench.compare.sides import Side
 from ann_bench.compare.sources import sides_dir
 from ann_bench.errors import SideError
+from ann_bench.results import identity_hash
 from ann_bench.runner.launch import Order, Worker, WorkerFailure
 from ann_bench.runner.watch import Watch
 
@@ -29,24 +30,26 @@ COSTS = ("build_wall_ns", "build_cpu_ns", "build_peak_bytes", "index_bytes", "in
 
 @dataclass(frozen=True)
 class Index:
-    """A built index.
+    """A built index of one side.
 
     Attributes
     ----------
+    build
+        Its build parameters.
     path
         Where it is saved; None where the library cannot save, and each worker builds.
     costs
         What building it cost: nanoseconds and bytes, by the names in `COSTS`; None where unknown.
     build_info
         What the wrapper tells of how its library was built.
-    fresh
-        Whether it was built in this run.
     """
 
+    side: Side
+    build: Mapping[str, Any]
+    seed: int
     path: Path | None
     costs: dict[str, float | None]
     build_info: dict[str, Any]
-    fresh: bool
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ class Bench:
     Attributes
     ----------
     order
-        What all workers have in common; interpreter, wrapper and build parameters are each side's.
+        What all workers have in common; interpreter, wrapper, build parameters and seed are each index's own.
     dataset_sha256
         Content of the rows.
     build_s, search_s
@@ -71,13 +74,14 @@ class Bench:
     search_s: float
 
     @contextlib.contextmanager
-    def worker(self, side: Side, name: str, *, seed: int) -> Iterator[Worker]:
+    def worker(self, side: Side, build: Mapping[str, Any], seed: int, name: str) -> Iterator[Worker]:
         """Give a started worker of a side; what fails in it ends as a `SideError`."""
         order = replace(
             self.order,
             python=side.python,
             wrapper_path=side.algorithm.wrapper_path,
             wrapper_class=side.algorithm.wrapper_class,
+            build_parameters=build,
             seed=seed,
         )
         worker = Worker(order, self.folder / name)
@@ -95,16 +99,35 @@ class Bench:
             self.watch.remove(worker)
             shutil.rmtree(self.folder / name, ignore_errors=True)
 
+    @contextlib.contextmanager
+    def loaded(self, index: Index, name: str) -> Iterator[Worker]:
+        """Give a worker that has an index: a copy of its own of the saved one, or a new build."""
+        copy = self.folder / f"{name}-index"
+        try:
+            with self.worker(index.side, index.build, index.seed, name) as worker:
+                if index.path is None:
+                    worker.request("build", "build", self.build_s)
+                else:
+                    if index.path.is_dir():
+                        shutil.copytree(index.path, copy)
+                    else:
+                        shutil.copyfile(index.path, copy)
+                    worker.request("load", "load", self.build_s, path=str(copy))
+                yield worker
+        finally:
+            if copy.is_dir():
+                shutil.rmtree(copy, ignore_errors=True)
+            else:
+                copy.unlink(missing_ok=True)
 
-def build(bench: Bench, side: Side, *, seed: int, keep: Path | None) -> Index:
-    """Return the side's index, built now: saved at `keep`, where the library can save, and timed."""
-    with bench.worker(side, f"build-{side.digest[:8]}-{seed}", seed=seed) as worker:
-        info = dict(worker.build_info)
+
+def build(bench: Bench, side: Side, parameters: Mapping[str, Any], *, seed: int, keep: Path) -> Index:
+    """Return the index of a side, built now; it is saved at `keep`, where the library can save."""
+    with bench.worker(side, parameters, seed, f"build-{side.digest[:8]}-{seed}") as worker:
         reply = worker.request("build", "build", bench.build_s)
-        stats = worker.request("stats", "build", _START_TIMEOUT_S)
-        size = stats["size_bytes"]
+        size = worker.request("stats", "build", _START_TIMEOUT_S)["size_bytes"]
         path = None
-        if keep is not None and {"save", "load"} <= worker.can:
+        if {"save", "load"} <= worker.can:
             keep.parent.mkdir(parents=True, exist_ok=True)
             size = worker.request("save", "save", bench.build_s, path=str(keep))["bytes"]
             path = keep
@@ -115,43 +138,40 @@ def build(bench: Bench, side: Side, *, seed: int, keep: Path | None) -> Index:
             size,
             reply["resident_bytes"],
         )
-    return Index(path, dict(zip(COSTS, costs, strict=True)), info, fresh=True)
+        info = dict(worker.build_info)
+    return Index(side, parameters, seed, path, dict(zip(COSTS, costs, strict=True)), info)
 
 
-def kept_index(bench: Bench, side: Side, *, seed: int, report: Callable[[str], None]) -> Index:
+def kept_index(
+    bench: Bench, side: Side, parameters: Mapping[str, Any], *, seed: int, report: Callable[[str], None]
+) -> Index:
     """Return the side's index from the cache, built first if it is not there."""
-    wrapper = hashlib.sha256(side.algorithm.wrapper_path.read_bytes()).hexdigest()
-    identity = [side.digest, wrapper, bench.dataset_sha256, bench.order.distance, seed, bench.order.threads]
-    text = json.dumps([*identity, dict(bench.order.build_parameters), side.algorithm.name], sort_keys=True)
+    identity = {
+        "library": side.digest,
+        "wrapper": hashlib.sha256(side.algorithm.wrapper_path.read_bytes()).hexdigest(),
+        "class": side.algorithm.wrapper_class,
+        "build": dict(parameters),
+        "dataset": bench.dataset_sha256,
+        "distance": bench.order.distance,
+        "threads": bench.order.threads,
+        "seed": seed,
+    }
     root = sides_dir() / "indexes"
     root.mkdir(parents=True, exist_ok=True)
-    folder = root / hashlib.sha256(text.encode()).hexdigest()[:20]
+    folder = root / identity_hash(identity)
     facts = folder / "facts.json"
     with FileLock(folder.with_suffix(".lock")):
         if facts.is_file():
             told = json.loads(facts.read_text(encoding="utf-8"))
             facts.touch()
-            return Index(folder / "index", told["costs"], told["build_info"], fresh=False)
+            return Index(side, parameters, seed, folder / "index", told["costs"], told["build_info"])
         report(f"{side.title}: building the index")
         shutil.rmtree(folder, ignore_errors=True)
-        index = build(bench, side, seed=seed, keep=folder / "index")
+        index = build(bench, side, parameters, seed=seed, keep=folder / "index")
         if index.path is not None:
             facts.write_text(json.dumps({"costs": index.costs, "build_info": index.build_info}))
     _forget_oldest(root)
     return index
-
-
-def load(worker: Worker, index: Index, bench: Bench, *, copy: Path) -> None:
-    """Give a started worker its index: its own copy of the saved one, or a new build."""
-    if index.path is None:
-        worker.request("build", "build", bench.build_s)
-        return
-    if index.path.is_dir():
-        shutil.copytree(index.path, copy)
-    else:
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(index.path, copy)
-    worker.request("load", "load", bench.build_s, path=str(copy))
 
 
 def _forget_oldest(root: Path) -> None:

@@ -3,7 +3,7 @@
 import contextlib
 import signal
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,12 @@ import numpy as np
 import ann_bench
 from ann_bench import config
 from ann_bench.compare import protocol
-from ann_bench.compare.indexes import Bench, Index
+from ann_bench.compare.indexes import Bench
 from ann_bench.compare.launch import Launch
-from ann_bench.compare.protocol import Asked, Comparison, Frozen, Progress
+from ann_bench.compare.protocol import Launches
 from ann_bench.compare.sides import Side
 from ann_bench.compare.store import Recorded, Store
+from ann_bench.compare.survey import Asked, Frozen, Survey
 from ann_bench.compare.verdict import Verdict
 from ann_bench.machine import machine_facts
 from ann_bench.runner.isolation import alone, free_memory, kept_off, run_all, run_folder
@@ -61,7 +62,6 @@ def run_comparison(
         If one does not run.
     """
     outcome = Outcome()
-    grids = _grids(asked, base, new)
     with (
         run_folder() as folder,
         alone(_Said(report)),
@@ -70,22 +70,17 @@ def run_comparison(
     ):
         at_interrupt = signal.getsignal(signal.SIGINT)
         bench, order = _bench(asked, new, folder, watch)
-        store: list[Store] = []
-
-        def frozen(fixed: Frozen, indexes: dict[str, list[Index]]) -> None:
-            plan = _plan(asked, base, new, grids, fixed, indexes)
-            store.append(Store(results, plan))
-            outcome.recorded = store[0].recorded
-
-        def over(launch: Launch, verdict: Verdict) -> None:
-            store[0].add(launch)
-            launched(launch, verdict)
-
-        comparison = Comparison(asked, base, new, grids, bench, order, Progress(report, frozen, over))
 
         def work() -> None:
-            comparison.prepare()
-            comparison.run()
+            frozen = Survey(asked, bench, order, report).freeze(base, new)
+            store = Store(results, _plan(asked, base, new, frozen))
+            outcome.recorded = store.recorded
+
+            def over(launch: Launch, verdict: Verdict) -> None:
+                store.add(launch)
+                launched(launch, verdict)
+
+            Launches(asked, frozen, bench, len(order), over).run()
 
         try:
             run_all([work], watch)
@@ -105,23 +100,6 @@ class _Said(Observer):
 
     def message(self, text: str) -> None:
         self._report(text)
-
-
-def _grids(asked: Asked, base: Side, new: Side) -> tuple[config.BuildGroup, config.BuildGroup]:
-    """Return what each side builds, the first index of its preset, and the query settings to choose from.
-
-    BASE builds what NEW does where its preset has that as well.
-    """
-    dataset = asked.dataset
-    plans = [
-        config.expand(
-            side.algorithm, asked.preset, distance=dataset.distance, dimension=dataset.dimension, k=asked.k
-        )
-        for side in (base, new)
-    ]
-    second = plans[1].builds[0]
-    first = next((group for group in plans[0].builds if group.build == second.build), plans[0].builds[0])
-    return first, second
 
 
 def _bench(asked: Asked, new: Side, folder: Path, watch: Watch) -> tuple[Bench, np.ndarray[Any, Any]]:
@@ -160,24 +138,18 @@ def _bench(asked: Asked, new: Side, folder: Path, watch: Watch) -> tuple[Bench, 
     return bench, order
 
 
-def _plan(
-    asked: Asked,
-    base: Side,
-    new: Side,
-    grids: tuple[config.BuildGroup, config.BuildGroup],
-    frozen: Frozen,
-    indexes: dict[str, list[Index]],
-) -> dict[str, Any]:
+def _plan(asked: Asked, base: Side, new: Side, frozen: Frozen) -> dict[str, Any]:
     """Return all that is fixed before the first launch, as plain values."""
     dataset = asked.dataset
-    sides = {}
-    for name, side, group in (("base", base, grids[0]), ("new", new, grids[1])):
-        sides[name] = {
+    sides = {
+        name: {
             **side.facts(),
-            "build": group.build,
-            "build_info": indexes[name][0].build_info,
-            "costs": [index.costs for index in indexes[name]],
+            "build": dict(built[0].build),
+            "build_info": built[0].build_info,
+            "costs": [index.costs for index in built],
         }
+        for name, side, built in (("base", base, frozen.base), ("new", new, frozen.new))
+    }
     return {
         "started": datetime.now(UTC).isoformat(timespec="microseconds"),
         "dataset": {
@@ -196,7 +168,9 @@ def _plan(
         "builds": asked.builds,
         "seed": asked.seed,
         "most_launches": asked.most_launches,
-        **{key: value for key, value in asdict(replace(frozen, points=())).items() if key != "points"},
+        "clock": frozen.clock,
+        "in_process": frozen.in_process,
+        "identical": frozen.identical,
         "points": [points.as_json() for points in frozen.points],
         "protocol": {
             "block_ns": protocol.BLOCK_NS,

@@ -20,10 +20,10 @@ from pathlib import Path
 import numpy as np
 
 from ann_bench import config
-from ann_bench.compare.protocol import Asked
 from ann_bench.compare.session import run_comparison
 from ann_bench.compare.sides import Side, Workshop
 from ann_bench.compare.store import read
+from ann_bench.compare.survey import Asked
 from ann_bench.datasets import load_dataset
 from ann_bench.machine import allowed_cpus
 from ann_bench.supervised import Commands

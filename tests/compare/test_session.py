@@ -13,10 +13,10 @@ import pytest
 from ann_bench import config
 from ann_bench.compare import protocol
 from ann_bench.compare.launch import Launch
-from ann_bench.compare.protocol import Asked
 from ann_bench.compare.session import Outcome, run_comparison
 from ann_bench.compare.sides import Workshop
 from ann_bench.compare.store import read
+from ann_bench.compare.survey import Asked
 from ann_bench.compare.verdict import Verdict
 from ann_bench.datasets import Dataset
 from ann_bench.distances import distances_to

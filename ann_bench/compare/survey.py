@@ -1,0 +1,247 @@
+"""Before the first launch: which indexes, and one look at all their settings, which fixes the points."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ann_bench import config, metrics
+from ann_bench.compare import indexes, points
+from ann_bench.compare.indexes import Bench, Index
+from ann_bench.compare.launch import Clock
+from ann_bench.compare.points import Points, Searched
+from ann_bench.compare.sides import Side, check_alike
+from ann_bench.config import BuildGroup
+from ann_bench.datasets import Dataset
+from ann_bench.distances import distances_to
+
+SEARCH_NS = 2_000_000_000
+SEARCHED_QUERIES = 500
+# A client that waits for a server uses less of the wall time; a core that is shared leaves more.
+_LEAST_CPU_SHARE = 0.2
+_MOST_OTHER_SHARE = 0.02
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a comparison is asked to do.
+
+    Attributes
+    ----------
+    targets
+        Recalls, ascending.
+    margin
+        The slowdown, as a share, that is too much.
+    builds
+        How many indexes are built of each side.
+    most_launches
+        One of the looks: after so many launches the verdict is given.
+    clock
+        The time that counts; None for CPU time where both sides search in one thread of their own process,
+        else wall time.
+    """
+
+    dataset: Dataset
+    k: int
+    cpu: int
+    preset: str
+    targets: tuple[float, ...]
+    margin: float
+    builds: int
+    seed: int
+    most_launches: int
+    clock: Clock | None
+    timeout_s: float | None
+    memory_limit_bytes: int | None
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """What is fixed before the first launch.
+
+    Attributes
+    ----------
+    base, new
+        The indexes of each side, build by build.
+    points
+        Where they are compared, of each build.
+    clock
+        The time that counts.
+    in_process
+        Whether both sides search in one thread of their own process.
+    identical
+        Whether both sides gave the same answers at every setting that they share; None where they share none.
+    """
+
+    base: tuple[Index, ...]
+    new: tuple[Index, ...]
+    points: tuple[Points, ...]
+    clock: Clock
+    in_process: bool
+    identical: bool | None
+
+
+@dataclass
+class _Look:
+    """What one look at all query settings of an index showed; `answers` by setting."""
+
+    searched: list[Searched] = field(default_factory=list)
+    answers: dict[str, bytes] = field(default_factory=dict)
+    in_process: bool = True
+
+    def covered(self, targets: Sequence[float]) -> float:
+        """Return the share of the span of the targets that these settings' recalls enclose."""
+        recalls = [setting.recall for setting in self.searched]
+        low, high = max(targets[0], min(recalls)), min(targets[-1], max(recalls))
+        span = targets[-1] - targets[0]
+        return max(0.0, high - low) / span if span else float(low <= high)
+
+
+class Survey:
+    """Finds what is compared.
+
+    Parameters
+    ----------
+    query_order
+        The order in which workers have the dataset's queries.
+    """
+
+    def __init__(
+        self,
+        asked: Asked,
+        bench: Bench,
+        query_order: npt.NDArray[np.int64],
+        report: Callable[[str], None],
+    ) -> None:
+        self._asked = asked
+        self._bench = bench
+        self._order = query_order
+        self._report = report
+        self._truth = metrics.Truth.of(asked.dataset)
+        self._count = len(query_order)
+
+    def freeze(self, base: Side, new: Side) -> Frozen:
+        """Build the indexes, look at all settings once, and fix the points.
+
+        Raises
+        ------
+        InvalidComparisonError
+            If the sides are built differently, or have no recalls in common.
+        SideError
+            If one does not run.
+        """
+        groups = {"new": self._groups(new), "base": self._groups(base)}
+        self._count = min(
+            self._affordable(side, groups[name][0]) for name, side in (("base", base), ("new", new))
+        )
+        new_group, new_index, new_look = self._chosen(new, groups["new"])
+        # BASE builds what NEW does, where its preset has that as well.
+        alike = [group for group in groups["base"] if group.build == new_group.build]
+        base_group, base_index, base_look = self._chosen(base, alike or groups["base"])
+        check_alike(base_index.build_info, new_index.build_info)
+        built = [(base_index, new_index)]
+        looked = [(base_look, new_look)]
+        if self._asked.builds > 1:
+            built = [
+                self._both(number, (base, base_group), (new, new_group))
+                for number in range(self._asked.builds)
+            ]
+            looked = [(self._look(one, base_group), self._look(other, new_group)) for one, other in built]
+        chosen = points.choose(
+            looked[0][0].searched,
+            looked[0][1].searched,
+            self._asked.targets,
+            answers=self._count * self._asked.k,
+        )
+        in_process = all(look.in_process for both in looked for look in both)
+        return Frozen(
+            base=tuple(one for one, _ in built),
+            new=tuple(other for _, other in built),
+            points=tuple(chosen.at_recalls(one.searched, other.searched) for one, other in looked),
+            clock=self._asked.clock or ("cpu" if in_process else "wall"),
+            in_process=in_process,
+            identical=_identical(looked),
+        )
+
+    def _groups(self, side: Side) -> Sequence[BuildGroup]:
+        dataset, asked = self._asked.dataset, self._asked
+        return config.expand(
+            side.algorithm, asked.preset, distance=dataset.distance, dimension=dataset.dimension, k=asked.k
+        ).builds
+
+    def _index(self, side: Side, group: BuildGroup) -> Index:
+        return indexes.kept_index(self._bench, side, group.build, seed=self._asked.seed, report=self._report)
+
+    def _chosen(self, side: Side, groups: Sequence[BuildGroup]) -> tuple[BuildGroup, Index, _Look]:
+        """Return the first of a preset's builds that encloses all targets, or else the one that does most."""
+        found = []
+        for group in groups:
+            index = self._index(side, group)
+            self._report(f"{side.title}: looking at {len(group.queries)} settings once")
+            look = self._look(index, group)
+            found.append((look.covered(self._asked.targets), group, index, look))
+            if found[-1][0] >= 1:
+                break
+        return max(found, key=lambda one: one[0])[1:]
+
+    def _both(self, number: int, *sides: tuple[Side, BuildGroup]) -> tuple[Index, Index]:
+        """Build an index of each side, one right after the other, whoever is first by turns."""
+        self._report(f"building index {number + 1} of {self._asked.builds} of both sides")
+        made: dict[int, Index] = {}
+        for place in (0, 1) if number % 2 == 0 else (1, 0):
+            side, group = sides[place]
+            keep = self._bench.folder / f"kept-{place}-{number}"
+            seed = self._asked.seed + number
+            made[place] = indexes.build(self._bench, side, group.build, seed=seed, keep=keep)
+        return made[0], made[1]
+
+    def _affordable(self, side: Side, group: BuildGroup) -> int:
+        """Return how many queries there is time for with the slowest setting."""
+        slowest = 1.0
+        with self._bench.loaded(self._index(side, group), "first-look") as worker:
+            for query in group.queries:
+                worker.request("set_query", "set_query", self._bench.search_s, threads=1, parameters=query)
+                reply = worker.request("warm_up", "search", self._bench.search_s)
+                slowest = max(slowest, reply["query_ns"])
+        return min(len(self._order), max(SEARCHED_QUERIES, int(SEARCH_NS / slowest)))
+
+    def _look(self, index: Index, group: BuildGroup) -> _Look:
+        """Search with every query setting once; tell recall, time and answers."""
+        look = _Look()
+        with self._bench.loaded(index, "look") as worker:
+            for query in group.queries:
+                worker.request("set_query", "set_query", self._bench.search_s, threads=1, parameters=query)
+                reply = worker.request("run", "search", self._bench.search_s, first=0, last=self._count)
+                ids = np.load(reply["ids"])
+                ns = reply["timed_ns"] / self._count
+                look.searched.append(Searched(dict(query), self._recall(ids), ns))
+                look.answers[repr(sorted(query.items()))] = ids.tobytes()
+                look.in_process &= _in_process(reply["counters"])
+        return look
+
+    def _recall(self, ids: npt.NDArray[np.int32]) -> float:
+        dataset, asked = self._asked.dataset, self._order[: len(ids)]
+        arrays: dict[str, npt.NDArray[Any]] = {
+            "neighbors": ids,
+            "distances": distances_to(dataset.distance, dataset.test[asked], dataset.train, ids),
+        }
+        record: dict[str, Any] = {"k": self._asked.k, "dataset": {"queries": len(ids)}}
+        found = metrics.recall(metrics.Sample(record, arrays, self._truth.part(asked)))
+        return float(found or 0.0)
+
+
+def _identical(looked: Sequence[tuple[_Look, _Look]]) -> bool | None:
+    """Return whether sides agree at all settings they share, None where there is none."""
+    shared = looked[0][0].answers.keys() & looked[0][1].answers.keys()
+    if not shared:
+        return None
+    return all(one.answers[setting] == other.answers[setting] for one, other in looked for setting in shared)
+
+
+def _in_process(counters: dict[str, Any]) -> bool:
+    """Whether a search kept to one thread of the worker's own process, and waited for nobody else's."""
+    own, all_threads = counters["thread_cpu_ns"], counters["process_cpu_ns"]
+    alone = all_threads - own <= _MOST_OTHER_SHARE * all_threads + 1e6 and not counters["children"]
+    return bool(alone and own >= _LEAST_CPU_SHARE * counters["wall_ns"])
