@@ -129,8 +129,8 @@ def _sides(args: argparse.Namespace, algorithm: "Algorithm", commands: "Commands
             )
         return workshop(algorithms[args.versus]).installed(), workshop(algorithm).installed()
     here = workshop(algorithm)
-    new = here.new()
-    return here.base(args.against), new
+    base = here.base(args.against)  # first: a name that names nothing is told before anything is built
+    return base, here.new()
 
 
 def _compare(args: argparse.Namespace, dataset: "Dataset", cpu: int, base: "Side", new: "Side") -> int:

@@ -1,0 +1,114 @@
+"""`run.py --against` and `--versus`: what they take, and how they tell what came out."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from ann_bench.cli import against_text
+from ann_bench.cli.main import main
+from ann_bench.report import comparison
+from tests.compare.recorded import recorded
+from tests.compare.simulated import Machine
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--against", "HEAD", "--versus", "annoy"], "--against: got it with --versus"),
+        (["--against", "HEAD", "--batch"], "--batch: a comparison has no use for it"),
+        (["--against", "HEAD", "--parallelism", "2"], "--parallelism: got 2; a comparison runs on one core"),
+        (["--versus", "bruteforce"], "--versus: got bruteforce; name the other with --algorithm"),
+        (["--versus", "brutforce", "--algorithm", "bruteforce"], "there is no such algorithm"),
+        (["--against", "no-such-thing"], "--against: got no-such-thing; it is neither"),
+        (["--against", "numpy==1.0", "--algorithm", "bruteforce"], "harness's own environment"),
+        (["--against", "gone.whl"], "--against: got gone.whl; there is no such wheel"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_status_2(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Flags that do not go together, and sides that name nothing, are told with the flag and the value."""
+    assert main([*words, "--results", str(tmp_path)], script="run") == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("run.py: error: ")
+    assert said in error
+
+
+@pytest.mark.parametrize(
+    ("machine", "verdict", "word"),
+    [(Machine(1), "pass: ", ""), (Machine(1, slowdown=0.04), "regression: ", "NEW is slower")],
+)
+def test_what_people_read_fits_in_80_columns_and_ends_with_the_verdict(
+    machine: Machine,
+    verdict: str,
+    word: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each ratio stands with its interval; the last line is the verdict, with a word where it is earned."""
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("NO_COLOR", "1")
+    against_text.show(recorded(tmp_path, machine), interrupted=False)
+    lines = re.sub(r"\x1b\[[\d;]*m", "", capsys.readouterr().out).rstrip().splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines[-1].startswith(verdict + word)
+    rows = [line for line in lines if "x " in line and "[" in line and "recall" in line]
+    assert len(rows) == 4
+    assert ("faster" in "".join(lines)) is False
+
+
+def test_markdown_has_the_verdict_first_and_a_table(tmp_path: Path) -> None:
+    """A pull request shows the verdict, and a table with a row for the window and for each recall."""
+    text = against_text.as_markdown(recorded(tmp_path, Machine(2, slowdown=0.05)), interrupted=False)
+    assert text.startswith("**regression**: NEW is slower")
+    table = [line for line in text.splitlines() if line.startswith("|")]
+    assert len(table) == 6
+    assert {line.count("|") for line in table} == {6}
+
+
+def test_an_interrupted_comparison_shows_what_it_has(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With three launches there is an estimate, and the word interrupted in the verdict's place."""
+    against_text.show(recorded(tmp_path, Machine(3), launches=3), interrupted=True)
+    out = capsys.readouterr().out
+    assert "recall 0.95" in out
+    assert out.rstrip().splitlines()[-1].startswith("interrupted: ")
+
+
+def test_without_a_launch_nothing_is_made_up(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Interrupted before the first launch is over, there is no ratio, no picture, and no error."""
+    empty = recorded(tmp_path, Machine(3), launches=0)
+    against_text.show(empty, interrupted=True)
+    assert "x [" not in capsys.readouterr().out
+    assert comparison.draw(empty) is None
+    assert json.loads(json.dumps(against_text.as_json(empty, interrupted=True)))["ratio"] is None
+
+
+def test_json_tells_each_figure_that_is_printed(tmp_path: Path) -> None:
+    """It holds ratios with intervals, the control, the smallest slowdown, the plan and all launches."""
+    told = against_text.as_json(recorded(tmp_path, Machine(1)), interrupted=False)
+    assert told["verdict"] == "pass"
+    assert told["exit_code"] == 0
+    assert told["ratio"]["low"] <= told["ratio"]["ratio"] <= told["ratio"]["high"]
+    assert list(told["at"]) == ["0.9", "0.95", "0.99"]
+    assert len(told["launches"]) == 8
+    assert json.loads(json.dumps(told)) == json.loads(json.dumps(told))
+
+
+def test_a_comparison_is_drawn(tmp_path: Path) -> None:
+    """The figure has both curves above, and the ratio with its band below, over the same recalls."""
+    figure = comparison.draw(recorded(tmp_path, Machine(1, slowdown=0.02)))
+    assert figure is not None
+    ratio, curves = figure.axes
+    assert ratio.get_xlim() == curves.get_xlim() == pytest.approx((0.9, 0.99))
+    assert [text.get_text() for text in curves.get_legend().get_texts()] == [
+        "BASE: main (0123456789ab)",
+        "NEW: working tree",
+    ]
+    low, high = ratio.get_ylim()
+    assert low < 0.98 < 1 < high
