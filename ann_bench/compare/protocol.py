@@ -34,6 +34,7 @@ FEWEST_QUERIES = 10
 TAKEN_SHARE = 0.1
 STOLEN_S = 0.02
 VOID_SHARE = 1.5
+VOID_FROM_THE_START = 4
 
 
 class Launches:
@@ -74,7 +75,8 @@ class Launches:
             counting = len(self.made) - verdict.void
             if verdict.decided or counting >= asked.most_launches:
                 return verdict
-            if len(self.made) >= VOID_SHARE * asked.most_launches:
+            hopeless = verdict.void == len(self.made) >= VOID_FROM_THE_START
+            if hopeless or len(self.made) >= VOID_SHARE * asked.most_launches:
                 return verdict
 
     def _launch(self, number: int) -> Launch:

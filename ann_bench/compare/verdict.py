@@ -75,7 +75,10 @@ def judge(launches: Sequence[Launch], points: Sequence[Points], *, clock: Clock,
     shown = [found for launch in launches if (found := show(launch, points[launch.build], clock)) is not None]
     void = len(launches) - len(shown)
     if len(shown) < 2:
-        return Verdict("inconclusive", f"{len(shown)} launches count, 2 or more are needed", False, void=void)
+        reason = f"{len(shown)} of {len(launches)} launches count"
+        if void:
+            reason += ", as the core was taken away: name another with --cpus, or end what else runs on it"
+        return Verdict("inconclusive", reason, False, void=void)
     return judge_changes(shown, points[0].recalls, margin=margin, void=void)
 
 

@@ -175,6 +175,17 @@ def test_what_cannot_be_compared_is_refused(
         compare(base, new)
 
 
+def test_on_a_core_that_is_never_ours_it_ends_soon(compare: Compare, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where each quad of the first launches is disturbed no more are made, and the verdict tells what to do."""
+    monkeypatch.setattr(protocol, "TAKEN_SHARE", -1.0)
+    recorded = compare().recorded
+    assert recorded is not None
+    assert len(recorded.launches) == 4
+    verdict = recorded.verdict()
+    assert (verdict.name, verdict.exit_code) == ("inconclusive", 3)
+    assert "--cpus" in verdict.reason
+
+
 def test_an_interrupt_keeps_the_launches_that_are_over(compare: Compare) -> None:
     """After Ctrl-C in the third launch's wake three launches are on disk, and can be judged."""
 
