@@ -1,4 +1,4 @@
-"""The page that tells how a library is added: what it shows works as it stands there."""
+"""The pages in docs/: what they show works as it stands there."""
 
 import importlib.util
 import re
@@ -71,6 +71,20 @@ def test_the_commands_of_the_page_can_be_typed() -> None:
             script_parser("run").parse_args(words[2:])
         else:
             make_parser().parse_args(words[1:])
+
+
+def test_the_commands_and_flags_of_the_page_on_comparing_exist() -> None:
+    """Each command that it shows can be typed, and each flag that it names is one of `run`."""
+    text = (ROOT / "docs" / "comparing.md").read_text(encoding="utf-8")
+    commands = re.findall(r"^    (?:ann-bench|python run\.py) .+$", text, flags=re.MULTILINE)
+    assert len(commands) == 4
+    for command in commands:
+        words = shlex.split(command)
+        make_parser().parse_args(["run", *words[2:]] if words[0] == "python" else words[1:])
+    flags = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", text))
+    helped = script_parser("run").format_help()
+    assert {"--against", "--versus", "--builds"} < flags
+    assert not {flag for flag in flags if not re.search(rf"{flag}\b(?!-)", helped)}
 
 
 def test_the_links_of_the_pages_lead_somewhere() -> None:
