@@ -283,11 +283,14 @@ def load_algorithms(definitions: Sequence[Path] = ()) -> dict[str, Algorithm]:
     return algorithms
 
 
-def load_entry(file: Path, name: str, wrappers: Path, definitions: Sequence[Path] = ()) -> Algorithm:
-    """Return one algorithm of an `algorithms.yaml` that is none of those in use; errors as above."""
+def load_entry(file: Path, name: str, wrappers: Path, definitions: Sequence[Path] = ()) -> Algorithm | None:
+    """Return one algorithm of an `algorithms.yaml` that is none of those in use; None where it has no such.
+
+    Errors as above.
+    """
     document = Document.read(file)
     if name not in document.content:
-        raise UsageError(f"{file}: has no algorithm {name}{near(name, document.content)}")
+        return None
     return _algorithm(document, name, wrappers, [HARNESS, *list_recipes(definitions)])
 
 

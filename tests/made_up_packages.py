@@ -19,6 +19,33 @@ def build_wheel(folder, config_settings=None, metadata_directory=None):
     return "{wheel}"
 """
 
+# Makes the wheel of the folder it lies in, with the standard library alone; the file `broken` holds what a
+# compiler has to say.
+_SOURCE_BACKEND = """
+import base64, hashlib, os, sys, tomllib, zipfile
+
+def build_wheel(folder, config_settings=None, metadata_directory=None):
+    if os.path.exists("broken"):
+        sys.exit(open("broken").read())
+    project = tomllib.load(open("pyproject.toml", "rb"))["project"]
+    name, version = project["name"], project["version"]
+    info = f"{name}-{version}.dist-info"
+    files = {
+        f"{name}.py": open(f"{name}.py").read(),
+        f"{info}/METADATA": f"Metadata-Version: 2.1\\nName: {name}\\nVersion: {version}\\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n",
+    }
+    record = f"{info}/RECORD,,\\n"
+    wheel = f"{name}-{version}-py3-none-any.whl"
+    with zipfile.ZipFile(os.path.join(folder, wheel), "w") as archive:
+        for path, text in files.items():
+            archive.writestr(path, text)
+            digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
+            record += f"{path},sha256={digest},{len(text)}\\n"
+        archive.writestr(f"{info}/RECORD", record)
+    return wheel
+"""
+
 
 def make_wheel(folder: Path, name: str, version: str, *, code: str = "", needs: str = "") -> Path:
     """Write a wheel with one module of that name, which may need another, and return its path."""
@@ -55,6 +82,19 @@ def make_sdist(folder: Path, name: str, version: str) -> Path:
             member.size = len(content)
             archive.addfile(member, io.BytesIO(content))
     return sdist
+
+
+def make_source(folder: Path, name: str, version: str) -> Path:
+    """Write a source tree with one module of that name, which builds without a network, and return it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    project = (
+        f'[project]\nname = "{name}"\nversion = "{version}"\n'
+        '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+    )
+    (folder / "pyproject.toml").write_text(project, encoding="utf-8")
+    (folder / "backend.py").write_text(_SOURCE_BACKEND, encoding="utf-8")
+    (folder / f"{name}.py").write_text(f"__version__ = {version!r}\n", encoding="utf-8")
+    return folder
 
 
 def make_recipe(definitions: Path, name: str, requirement: str, *, packages: Path, recipe: str = "") -> Path:

@@ -23,6 +23,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import yaml
+from filelock import FileLock
+
 from ann_bench import config, environments
 from ann_bench.compare import sources
 from ann_bench.config import Algorithm
@@ -31,6 +34,13 @@ from ann_bench.errors import InstallError, InvalidComparisonError, SideError, Us
 from ann_bench.paths import carried, in_clone
 from ann_bench.recipes import HARNESS, canonical, list_recipes, read_recipe
 from ann_bench.supervised import Commands
+
+# Tells uv to take a wheel's file; a pinned version alone may be had from the registry just as well.
+_WHEEL_FILE = "wheel-of-the-side.txt"
+_WAYS = (
+    "BASE is a revision, a folder with a pyproject.toml, a setup.py or a bin/python, a wheel, NAME==VERSION, "
+    "or an environment that install/ has a recipe for"
+)
 
 
 @dataclass(frozen=True)
@@ -122,7 +132,7 @@ class Workshop:
         """Return the side of what is installed; `SideError` where it is not."""
         library = self._algorithm.library
         environment = environments.describe(self._algorithm.environment, self._definitions)
-        side = self._in_environment(environment, library)
+        side = self._in_environment(environment, self._algorithm, library)
         title = f"{library} {side.version}" if library != ENGINE else "the installed engine"
         return replace(side, title=title)
 
@@ -149,6 +159,8 @@ class Workshop:
             If it does not build, or cannot be installed.
         """
         path = Path(text).expanduser()
+        if not text.strip():
+            raise UsageError(f"--against: got {text!r}; {_WAYS}")
         if "==" in text:
             return self._pinned(text)
         if path.suffix == ".whl":
@@ -158,22 +170,20 @@ class Workshop:
         if (path / "bin" / "python").exists():
             return self._from_python(self._algorithm, path.absolute() / "bin" / "python", text)
         if path.is_dir() and any((path / name).is_file() for name in ("pyproject.toml", "setup.py")):
+            self._check_library(text, sources.project_name(path))
             return self._from_tree(sources.working_tree(path.resolve()), text)
         commit = sources.commit(self._source, text) if self._source is not None else None
         if self._source is not None and commit is not None:
             title = commit[:12] if commit.startswith(text) else f"{text} ({commit[:12]})"
             return self._from_tree(sources.revision(self._source, commit), title)
         if text in list_recipes(self._definitions):
-            return self._recipe(text, self._definitions, f"environment {text}")
+            return self._recipe(text, self._definitions, self._algorithm, f"environment {text}")
         revision = (
-            f"a revision of {self._source}"
+            f"revision of {self._source}"
             if self._source is not None
-            else f"a revision (the source of {self._algorithm.library} is not here)"
+            else f"revision (the source of {self._algorithm.library} is not here)"
         )
-        raise UsageError(
-            f"--against: got {text}; it is neither {revision}, nor a folder with a pyproject.toml or a "
-            "bin/python, a wheel, NAME==VERSION, or an environment that install/ has a recipe for"
-        )
+        raise UsageError(f"--against: got {text}; it is no {revision}; {_WAYS}")
 
     # -- the ways to make one -------------------------------------------------------------------------
 
@@ -189,39 +199,45 @@ class Workshop:
             tree, engine=is_engine, environ=environ, commands=self._commands, report=self._report, title=title
         )
         with tree.extracted() as root:
-            algorithm = self._own_entry(tree, root)
+            algorithm = self._own_entry(root)
         return replace(self._from_wheel(algorithm, wheel, title), state=tree.state or title)
 
-    def _own_entry(self, tree: sources.Tree, root: Path) -> Algorithm:
-        """Return the algorithm as the tree, extracted at `root`, defines it; as defined here, if it does not.
+    def _own_entry(self, root: Path) -> Algorithm:
+        """Return the algorithm as the tree at `root` defines it; as defined here, if it does not.
 
         Entry and wrapper are kept, since what was extracted does not last.
         """
-        for folder in (tree.root, *(folder.resolve() for folder in self._definitions)):
-            if not folder.is_relative_to(tree.root):
-                continue
-            inside = root / folder.relative_to(tree.root)
-            is_engine = self._algorithm.library == ENGINE
-            wrappers = inside / ("ann_bench/wrappers" if is_engine else "wrappers")
-            if (inside / "algorithms.yaml").is_file() and wrappers.is_dir():
-                kept = sources.keep(inside / "algorithms.yaml", wrappers)
-                name = self._algorithm.name
-                return config.load_entry(kept / "algorithms.yaml", name, kept / "wrappers", self._definitions)
+        is_engine = self._algorithm.library == ENGINE
+        inside = [
+            folder.resolve().relative_to(self._source)
+            for folder in self._definitions
+            if self._source is not None and folder.resolve().is_relative_to(self._source)
+        ]
+        for place in (*inside, Path()):
+            file = root / place / "algorithms.yaml"
+            wrappers = root / place / ("ann_bench/wrappers" if is_engine else "wrappers")
+            if file.is_file() and wrappers.is_dir():
+                kept = sources.keep(file, wrappers)
+                found = config.load_entry(
+                    kept / "algorithms.yaml", self._algorithm.name, kept / "wrappers", self._definitions
+                )
+                return found or self._algorithm
         return self._algorithm
 
     def _from_wheel(self, algorithm: Algorithm, wheel: Path, title: str) -> Side:
         """Return the side of a wheel: the algorithm's environment, with this wheel in the library's place."""
-        name, version = wheel.name.split("-")[:2]
-        if canonical(name) != canonical(algorithm.library):
+        parts = wheel.stem.split("-")
+        if len(parts) not in (5, 6):
             raise UsageError(
-                f"--against: {wheel.name} is a wheel of {name}; {algorithm.name} measures {algorithm.library}"
+                f"--against: got {wheel.name}; a wheel is named NAME-VERSION-PYTHON-ABI-PLATFORM.whl"
             )
+        self._check_library(wheel.name, parts[0])
         if algorithm.library == ENGINE:
             python = sources.engine_environment(wheel, self._commands, self._report, title)
             return self._from_python(algorithm, python, title)
+        self._check_environment(wheel.name)
         key = hashlib.sha256(wheel.read_bytes()).hexdigest()[:12]
-        lines = [f"--find-links {wheel.parent}", *self._pins(version)]
-        return self._derived(f"{algorithm.environment}-{key}", lines, title)
+        return self._derived(algorithm, key, self._pins(parts[1]), title, wheel=wheel)
 
     def _pinned(self, text: str) -> Side:
         """Return the side of another version from the registry."""
@@ -230,63 +246,110 @@ class Workshop:
         if not found:
             raise UsageError(f"--against: got {text}; a version is named as {algorithm.library}==1.2.3")
         name, version = found[1], found[2]
-        if canonical(name) != canonical(algorithm.library):
+        self._check_library(text, name)
+        self._check_environment(text)
+        return self._derived(algorithm, version, self._pins(version), f"{algorithm.library} {version}")
+
+    def _check_library(self, text: str, name: str | None) -> None:
+        """Raise `UsageError` where BASE is another library; None may be any."""
+        library = self._algorithm.library
+        if name is not None and canonical(name) != canonical(library):
             raise UsageError(
-                f"--against: got {text}; {algorithm.name} measures {algorithm.library}: "
-                f"name {algorithm.library}=={version}, or another --algorithm"
+                f"--against: got {text}; it is {name}, and {self._algorithm.name} measures {library}: "
+                f"name a {library}, or another --algorithm"
             )
-        if algorithm.environment == HARNESS:
+
+    def _check_environment(self, text: str) -> None:
+        """Raise `UsageError` where the algorithm has no environment that another could be made like."""
+        if self._algorithm.environment == HARNESS:
+            engine = self._algorithm.library == ENGINE
             raise UsageError(
-                f"--against: got {text}; {algorithm.name} runs in the harness's own environment, which has "
-                "one version: name a revision, a folder or a wheel"
+                f"--against: got {text}; {self._algorithm.name} runs in the harness's own environment, which "
+                f"has one version: name {'a revision, a folder or a wheel' if engine else 'a folder with'}"
+                f"{'' if engine else f' bin/python that has another {self._algorithm.library}'}"
             )
-        lines = self._pins(version)
-        return self._derived(f"{algorithm.environment}-{version}", lines, f"{algorithm.library} {version}")
 
     def _pins(self, version: str) -> list[str]:
         """Return the lines of the recipe's requirements with another version of the library."""
         recipe = read_recipe(self._algorithm.environment, self._definitions)
+        library = canonical(self._algorithm.library)
+        if library not in recipe.pins():
+            raise UsageError(
+                f"{recipe.requirements}: does not pin {library}; no other version can be had by it"
+            )
         lines = []
-        for line in recipe.requirements.read_text(encoding="utf-8").splitlines():
-            pinned = re.match(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)\s*(\[[^\]]*\])?\s*==", line)
-            if pinned and canonical(pinned[1]) == canonical(self._algorithm.library):
-                line = f"{pinned[1]}{pinned[2] or ''}=={version}"
+        for line in recipe.requirements.read_text(encoding="utf-8").replace("\\\n", " ").splitlines():
+            pinned = re.match(
+                r"(\s*([A-Za-z0-9][A-Za-z0-9._-]*)\s*(\[[^\]]*\])?\s*==\s*)[^\s;#]+([^#]*)", line
+            )
+            if pinned and canonical(pinned[2]) == library:
+                marker = re.sub(r"--hash\S*", "", pinned[4]).rstrip()
+                line = f"{pinned[1]}{version}{marker}"
             lines.append(line)
         return lines
 
-    def _derived(self, name: str, lines: Sequence[str], title: str) -> Side:
-        """Return the side of an environment made from the algorithm's recipe with other requirements."""
+    def _derived(
+        self,
+        algorithm: Algorithm,
+        version: str,
+        lines: Sequence[str],
+        title: str,
+        *,
+        wheel: Path | None = None,
+    ) -> Side:
+        """Return the side of an environment made from the algorithm's recipe with other requirements.
+
+        Parameters
+        ----------
+        wheel
+            The library's, instead of what the registry has of that version.
+        """
         recipe = read_recipe(self._algorithm.environment, self._definitions)
+        name = f"{recipe.name}-{version}"
         made = sources.sides_dir() / "recipes"
         folder = made / "install" / name
-        folder.mkdir(parents=True, exist_ok=True)
-        for file in recipe.path.iterdir():
-            if file.is_file() and file != recipe.requirements:
-                shutil.copyfile(file, folder / file.name)
-        (folder / "requirements.txt").write_text("\n".join([*lines, ""]), encoding="utf-8")
-        return self._recipe(name, [made], title)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(made / f"{name}.lock"):
+            shutil.rmtree(folder, ignore_errors=True)
+            shutil.copytree(recipe.path, folder)
+            if wheel is not None:
+                lines = [f"-r {_WHEEL_FILE}", *lines]
+                (folder / _WHEEL_FILE).write_text(
+                    f"{algorithm.library} @ {wheel.as_uri()}\n", encoding="utf-8"
+                )
+                told = recipe.recipe.model_dump(mode="json", exclude_defaults=True)
+                told["source"] = [
+                    name for name in recipe.recipe.source if canonical(name) != canonical(algorithm.library)
+                ]
+                (folder / "recipe.yaml").write_text(yaml.safe_dump(told), encoding="utf-8")
+            (folder / "requirements.txt").write_text("\n".join([*lines, ""]), encoding="utf-8")
+        return self._recipe(name, [made], algorithm, title)
 
-    def _recipe(self, name: str, definitions: Sequence[Path], title: str) -> Side:
+    def _recipe(self, name: str, definitions: Sequence[Path], algorithm: Algorithm, title: str) -> Side:
         environment = environments.install(
             name, definitions=definitions, commands=self._commands, report=self._report
         )
-        return self._in_environment(environment, title)
+        return self._in_environment(environment, algorithm, title)
 
-    def _in_environment(self, environment: Environment, title: str) -> Side:
+    def _in_environment(self, environment: Environment, algorithm: Algorithm, title: str) -> Side:
         if environment.state != "ready" or environment.python is None:
             log = f" (log: {environment.log})" if environment.log else ""
             raise SideError(f"{title}: {environment.reason}{log}")
-        name, library = environment.name, self._algorithm.library
-        version = environments.library_version(name, library)
-        digest = environments.library_digest(name, library)
-        return Side(title, version, self._algorithm, environment.python, version, digest)
+        if environment.name != HARNESS:
+            return self._from_python(algorithm, environment.python, title)
+        try:
+            version = environments.library_version(HARNESS, algorithm.library)
+            digest = environments.library_digest(HARNESS, algorithm.library)
+        except InstallError as error:
+            raise SideError(f"{title}: {error}") from error
+        return Side(title, version, algorithm, environment.python, version, digest)
 
     def _from_python(self, algorithm: Algorithm, python: Path, title: str) -> Side:
-        """Return the side of a virtual environment that somebody else made."""
+        """Return the side of a virtual environment."""
         try:
             version, digest = environments.installed_in(python.parent.parent, algorithm.library)
         except InstallError as error:
-            raise SideError(str(error)) from error
+            raise SideError(f"{title}: {error}") from error
         return Side(title, version, algorithm, python, version, digest)
 
 

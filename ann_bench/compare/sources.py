@@ -7,23 +7,23 @@ commit that it stands on. What is built is kept in the cache under `sides/`.
 import contextlib
 import hashlib
 import importlib.util
-import io
 import os
 import shutil
 import subprocess
 import sys
 import sysconfig
-import tarfile
 import tempfile
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import uv
 from filelock import FileLock
 
 from ann_bench.errors import SideError, UsageError
+from ann_bench.installer import telling_line
 from ann_bench.paths import cache_dir
 from ann_bench.recipes import canonical
 from ann_bench.supervised import Commands
@@ -33,8 +33,11 @@ _ENGINE_FILES = ("CMakeLists.txt", "pyproject.toml", "native/CMakeLists.txt")
 _ENGINE_FOLDERS = tuple(f"native/{name}/" for name in ("bindings", "include", "src", "third_party"))
 # What tells compilers how to build, beside the sources.
 _BUILD_VARIABLES = ("CC", "CXX", "CFLAGS", "CXXFLAGS", "LDFLAGS", "CMAKE_ARGS", "SKBUILD_CMAKE_DEFINE")
-_NO_SOURCE = (".git", ".venv", "build", "dist", ".cache", "__pycache__", "*.egg-info", "results")
-_TELLING_LINES = 4
+# What a source tree outside a repository holds beside its sources: in any folder, and at its root.
+_NO_SOURCE = (".git", ".venv", "__pycache__", "*.egg-info")
+_NO_SOURCE_AT_ROOT = ("build", "dist", ".cache", "results")
+# What git hooks are told of their own repository; ours may be another.
+_OF_A_HOOK = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_OBJECT_DIRECTORY")
 
 
 @dataclass(frozen=True)
@@ -50,23 +53,24 @@ class Tree:
     state
         The commit in short, with a `+` where files differ from it; nothing outside a repository.
     files
-        git's hash of each file, by its path.
+        git's hash of each file, by its path; of a link that of the path it holds.
+    submodules
+        The trees of those that are checked out, by their folder.
     """
 
     root: Path
     commit: str | None
     state: str
     files: dict[str, str]
+    submodules: dict[str, "Tree"]
 
     def digest(self, *, engine: bool, environ: Mapping[str, str]) -> str:
         """Return a hash of what a wheel is made from: all files, or those of the engine, and how."""
-        chosen = sorted(
-            (path, found) for path, found in self.files.items() if not engine or _is_engine_file(path)
-        )
+        chosen = sorted((path, found) for path, found in self._all() if not engine or _is_engine_file(path))
         told = {name: os.environ.get(name, "") for name in _BUILD_VARIABLES}
         variables = [f"{name}={value}" for name, value in sorted({**told, **environ}.items())]
         text = "\n".join([*(f"{found} {path}" for path, found in chosen), *variables, sys.version])
-        return hashlib.sha256(text.encode()).hexdigest()
+        return hashlib.sha256(os.fsencode(text)).hexdigest()
 
     @contextlib.contextmanager
     def extracted(self) -> Iterator[Path]:
@@ -74,16 +78,32 @@ class Tree:
         home = sides_dir()
         home.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="tree-", dir=home) as folder:
-            target = Path(folder)
-            if self.commit is not None:
-                archive = _git(self.root, "archive", "--format=tar", self.commit)
-                with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
-                    tar.extractall(target, filter="data")
-            else:
-                for name in self.files:
-                    (target / name).parent.mkdir(parents=True, exist_ok=True)
-                    shutil.copy2(self.root / name, target / name, follow_symlinks=False)
+            target = Path(folder) / "tree"
+            self._write(target)
             yield target
+
+    def _all(self) -> Iterator[tuple[str, str]]:
+        """Yield path and hash of each file, those of submodules too."""
+        yield from self.files.items()
+        for folder, tree in self.submodules.items():
+            yield from ((f"{folder}/{path}", found) for path, found in tree._all())
+
+    def _write(self, target: Path) -> None:
+        """Write the files to a new folder: all that are in a commit, which `git archive` may not do."""
+        target.mkdir(parents=True, exist_ok=True)
+        if self.commit is not None:
+            git_dir = os.fsdecode(_git(self.root, "rev-parse", "--absolute-git-dir")).strip()
+            with tempfile.TemporaryDirectory() as scratch:
+                index = {"GIT_INDEX_FILE": f"{scratch}/index"}
+                _git(self.root, "read-tree", f"{self.commit}:./", environ=index)
+                places = {"GIT_DIR": git_dir, "GIT_WORK_TREE": str(target)}
+                _git(target, "checkout-index", "--all", environ={**index, **places})
+        else:
+            for name in self.files:
+                (target / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(self.root / name, target / name, follow_symlinks=False)
+        for folder, tree in self.submodules.items():
+            tree._write(target / folder)
 
 
 def sides_dir() -> Path:
@@ -117,31 +137,74 @@ def project_name(root: Path) -> str | None:
 
 def revision(root: Path, commit: str) -> Tree:
     """Return the tree of a commit."""
-    files = {}
+    files, submodules = {}, {}
     for line in _git(root, "ls-tree", "-r", "-z", commit).split(b"\0"):
         if line:
-            facts, path = line.split(b"\t", 1)
-            files[os.fsdecode(path)] = facts.split()[2].decode()
-    return Tree(root, commit, commit[:12], files)
+            facts, name = line.split(b"\t", 1)
+            _, kind, found = facts.decode().split()
+            path = os.fsdecode(name)
+            if kind != "commit":
+                files[path] = found
+            elif _is_checked_out(root / path):
+                submodules[path] = revision(root / path, found)
+    return Tree(root, commit, commit[:12], files, submodules)
 
 
 def working_tree(root: Path) -> Tree:
     """Return the tree of a folder as it is; in a repository without what git ignores."""
+    if repository(root) is None or _is_ignored(root):
+        return Tree(root, None, "", _hashes(root, _found(root)), {})
+    listed = _git(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard").split(b"\0")
+    names = sorted({os.fsdecode(name).rstrip("/") for name in listed if name})
+    submodules = {name: working_tree(root / name) for name in names if _is_checked_out(root / name)}
+    files = _hashes(root, [name for name in names if (root / name).is_symlink() or (root / name).is_file()])
     state = ""
-    if repository(root) is not None:
-        listed = _git(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard").split(b"\0")
-        names = sorted({os.fsdecode(name) for name in listed if name})
-        state = _git(root, "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*").decode().strip()
-    else:
-        ignored = shutil.ignore_patterns(*_NO_SOURCE)
-        names = []
-        for folder, folders, found in os.walk(root):
-            left_out = ignored(folder, [*folders, *found])
-            folders[:] = sorted(set(folders) - left_out)
-            names += [str((Path(folder) / name).relative_to(root)) for name in sorted(set(found) - left_out)]
-    names = [name for name in names if (root / name).is_file()]
-    hashes = _git(root, "hash-object", "--stdin-paths", given="\n".join(names).encode()).decode().split()
-    return Tree(root, None, state, dict(zip(names, hashes, strict=True)))
+    if (head := commit(root, "HEAD")) is not None:
+        before = revision(root, head)
+        now = Tree(root, None, "", files, submodules)
+        state = before.state + ("" if dict(now._all()) == dict(before._all()) else "+")
+    return Tree(root, None, state, files, submodules)
+
+
+def _found(root: Path) -> list[str]:
+    """Return the files of a folder that is in no repository, links included."""
+    names = []
+    for folder, folders, files in os.walk(root):
+        patterns = _NO_SOURCE if Path(folder) != root else (*_NO_SOURCE, *_NO_SOURCE_AT_ROOT)
+        left_out = shutil.ignore_patterns(*patterns)(folder, [*folders, *files])
+        links = [name for name in folders if (Path(folder) / name).is_symlink()]
+        folders[:] = sorted(set(folders) - left_out)
+        names += [str((Path(folder) / name).relative_to(root)) for name in {*files, *links} - left_out]
+    return sorted(names)
+
+
+def _hashes(root: Path, names: Sequence[str]) -> dict[str, str]:
+    """Return git's hashes of files and links in `root`."""
+    links = {
+        name: _git(root, "hash-object", "--stdin", given=os.fsencode((root / name).readlink()))
+        for name in names
+        if (root / name).is_symlink()
+    }
+    files = [name for name in names if name not in links]
+    # git goes to the root of the repository before it reads them.
+    prefix = b"" if repository(root) is None else _git(root, "rev-parse", "--show-prefix").rstrip(b"\n")
+    given = b"\n".join(prefix + os.fsencode(name) for name in files)
+    found = _git(root, "hash-object", "--stdin-paths", given=given).decode().split()
+    return {
+        **dict(zip(files, found, strict=True)),
+        **{name: link.decode().strip() for name, link in links.items()},
+    }
+
+
+def _is_ignored(folder: Path) -> bool:
+    with contextlib.suppress(UsageError):
+        return bool(_git(folder, "check-ignore", "."))
+    return False
+
+
+def _is_checked_out(folder: Path) -> bool:
+    """Whether a folder is a repository of its own, as a submodule is."""
+    return not folder.is_symlink() and (folder / ".git").exists()
 
 
 def wheel(
@@ -176,14 +239,11 @@ def wheel(
             variables["PATH"] = f"{programs}{os.pathsep}{variables.get('PATH', '')}"
         variables["CMAKE_BUILD_PARALLEL_LEVEL"] = variables["MAX_JOBS"] = str(len(commands.cpus))
         with tree.extracted() as root:
-            made_in = root.with_name(f"{root.name}-wheel")
+            made_in = root.with_name("wheel")
             command = [uv.find_uv_bin(), "build", "--wheel", *isolated, "--python", sys.executable]
             _run([*command, "--out-dir", str(made_in), str(root)], root, variables, commands, title)
-            try:
-                shutil.rmtree(folder, ignore_errors=True)
-                made_in.rename(folder)
-            finally:
-                shutil.rmtree(made_in, ignore_errors=True)
+            shutil.rmtree(folder, ignore_errors=True)
+            made_in.rename(folder)
     return sorted(folder.glob("*.whl"))[0]
 
 
@@ -193,12 +253,12 @@ def keep(entries: Path, wrappers: Path) -> Path:
     digest = hashlib.sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()
     folder = sides_dir() / "definitions" / digest[:20]
     if not folder.is_dir():
-        with tempfile.TemporaryDirectory(prefix="definitions-", dir=sides_dir()) as new:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent) as new:
             (Path(new) / "it" / "wrappers").mkdir(parents=True)
             shutil.copy2(entries, Path(new) / "it" / "algorithms.yaml")
             for file in files[1:]:
                 shutil.copy2(file, Path(new) / "it" / "wrappers" / file.name)
-            folder.parent.mkdir(parents=True, exist_ok=True)
             with contextlib.suppress(OSError):  # another run was first
                 (Path(new) / "it").rename(folder)
     return folder
@@ -236,24 +296,31 @@ def _is_engine_file(path: str) -> bool:
 def _run(
     command: Sequence[str], folder: Path, environ: Mapping[str, str], commands: Commands, title: str
 ) -> None:
-    """Run a command; `SideError` with the end of what it printed, where it fails."""
+    """Run a command; `SideError` with the telling line of what it printed, where it fails."""
     code, printed = commands.run(command, folder, environ)
     if code:
         log = sides_dir() / "failed-build.log"
         log.write_text(printed, encoding="utf-8")
-        lines = [line for line in printed.splitlines() if line.strip()]
-        telling = [line for line in lines if "error:" in line.lower()] or lines
+        what = " ".join(command[1:3])
         raise SideError(
-            f"{title}: does not build ({' '.join(command[1:3])}: exit status {code}):\n  "
-            + "\n  ".join(line.strip()[:200] for line in telling[-_TELLING_LINES:])
-            + f"\n  all of it: {log}"
+            f"{title}: does not build ({what}: exit status {code}): {telling_line(printed)} (log: {log})"
         )
 
 
-def _git(root: Path, *words: str, given: bytes | None = None) -> bytes:
+def _git(
+    root: Path, *words: str, given: bytes | None = None, environ: Mapping[str, str] = MappingProxyType({})
+) -> bytes:
     """Return what git printed in `root`; `UsageError` where it fails, or is not there."""
+    outside = {name: value for name, value in os.environ.items() if name not in _OF_A_HOOK}
     try:
-        ended = subprocess.run(["git", *words], cwd=root, input=given, capture_output=True, check=True)
+        ended = subprocess.run(
+            ["git", *words],
+            cwd=root,
+            env={**outside, **environ},
+            input=given,
+            capture_output=True,
+            check=True,
+        )
     except FileNotFoundError:
         raise UsageError("git: not found; comparing revisions needs it") from None
     except subprocess.CalledProcessError as error:
