@@ -1,9 +1,10 @@
 """`run.py --against` and `--versus`: is NEW faster than BASE at equal recall, and how sure is that."""
 
 import argparse
+import contextlib
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -87,6 +88,19 @@ def main(args: argparse.Namespace, dataset: "Dataset", chosen: "Sequence[Algorit
             break
     # The gravest: interrupted, a side that does not run, a regression, invalid, inconclusive, passed.
     return max(codes, key=(0, 3, 4, 1, 5, 130).index)
+
+
+@contextlib.contextmanager
+def no_false_verdict() -> Iterator[None]:
+    """Let an error of any kind end with 5 where it would end with 1, which says regression."""
+    from ann_bench.errors import AnnBenchError, SideError
+
+    try:
+        yield
+    except AnnBenchError as error:
+        if error.exit_code == 1:
+            raise SideError(str(error)) from error
+        raise
 
 
 def default_algorithms(algorithms: "dict[str, Algorithm]") -> "list[Algorithm]":

@@ -169,8 +169,6 @@ def main(args: argparse.Namespace) -> int:
     from ann_bench import config
     from ann_bench.cli import sweep_text
     from ann_bench.cli.sweep_display import Display
-    from ann_bench.datasets import load_dataset
-    from ann_bench.errors import UsageError
     from ann_bench.runner.plan import make_plan
     from ann_bench.runner.sweep import run_sweep
 
@@ -186,19 +184,10 @@ def main(args: argparse.Namespace) -> int:
     else:
         chosen = list(config.select(algorithms, args.algorithm or ()).values())
     cpus = _cpus(args)
-    dataset = load_dataset(
-        args.dataset,
-        k=args.count,
-        queries=args.queries,
-        subset=args.subset,
-        offline=args.offline,
-        progress=True,
-        report=functools.partial(print, file=sys.stderr),
-    )
-    if args.count > dataset.n:
-        raise UsageError(f"-k: got {args.count}; {dataset.name} has {dataset.n:,} rows")
     if comparing:
-        return against.main(args, dataset, chosen, cpus[0])
+        with against.no_false_verdict():
+            return against.main(args, _dataset(args), chosen, cpus[0])
+    dataset = _dataset(args)
     request = _request(args, dataset, chosen, cpus)
     plan = make_plan(request)
     sweep_text.show_plan(request, plan)
@@ -218,6 +207,24 @@ def main(args: argparse.Namespace) -> int:
         record["status"] == "failed" or record["problems"] for record in (*outcome.records, *plan.done)
     )
     return 1 if unsound or wanted_but_left_out or not (outcome.records or plan.done) else 0
+
+
+def _dataset(args: argparse.Namespace) -> "Dataset":
+    from ann_bench.datasets import load_dataset
+    from ann_bench.errors import UsageError
+
+    dataset = load_dataset(
+        args.dataset,
+        k=args.count,
+        queries=args.queries,
+        subset=args.subset,
+        offline=args.offline,
+        progress=True,
+        report=functools.partial(print, file=sys.stderr),
+    )
+    if args.count > dataset.n:
+        raise UsageError(f"-k: got {args.count}; {dataset.name} has {dataset.n:,} rows")
+    return dataset
 
 
 def _request(

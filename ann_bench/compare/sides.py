@@ -17,6 +17,7 @@ other library it is what is installed.
 import hashlib
 import re
 import shutil
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -191,12 +192,18 @@ class Workshop:
         self, tree: sources.Tree, title: str, environ: Mapping[str, str] = MappingProxyType({})
     ) -> Side:
         """Return the side of a source tree: its wheel, built once, with the tree's own wrapper, if any."""
+        python = sys.executable
         if self._algorithm.environment != HARNESS:
             recipe = read_recipe(self._algorithm.environment, self._definitions).recipe
-            environ = {**recipe.environ, **environ}
-        is_engine = self._algorithm.library == ENGINE
+            environ, python = {**recipe.environ, **environ}, recipe.python or python
         wheel = sources.wheel(
-            tree, engine=is_engine, environ=environ, commands=self._commands, report=self._report, title=title
+            tree,
+            engine=self._algorithm.library == ENGINE,
+            environ=environ,
+            python=python,
+            commands=self._commands,
+            report=self._report,
+            title=title,
         )
         with tree.extracted() as root:
             algorithm = self._own_entry(root)

@@ -24,6 +24,7 @@ from filelock import FileLock
 
 from ann_bench.errors import SideError, UsageError
 from ann_bench.installer import telling_line
+from ann_bench.machine import cpu_model
 from ann_bench.paths import cache_dir
 from ann_bench.recipes import canonical
 from ann_bench.supervised import Commands
@@ -69,7 +70,9 @@ class Tree:
         chosen = sorted((path, found) for path, found in self._all() if not engine or _is_engine_file(path))
         told = {name: os.environ.get(name, "") for name in _BUILD_VARIABLES}
         variables = [f"{name}={value}" for name, value in sorted({**told, **environ}.items())]
-        text = "\n".join([*(f"{found} {path}" for path, found in chosen), *variables, sys.version])
+        text = "\n".join(
+            [*(f"{found} {path}" for path, found in chosen), *variables, sys.version, cpu_model()]
+        )
         return hashlib.sha256(os.fsencode(text)).hexdigest()
 
     @contextlib.contextmanager
@@ -212,6 +215,7 @@ def wheel(
     *,
     engine: bool,
     environ: Mapping[str, str],
+    python: str,
     commands: Commands,
     report: Callable[[str], None],
     title: str,
@@ -224,6 +228,8 @@ def wheel(
         Whether it is the built-in engine, which is built with what the harness has, where it has it.
     environ
         Environment variables for building.
+    python
+        The interpreter to build for, or the versions that will do.
     """
     folder = sides_dir() / "wheels" / tree.digest(engine=engine, environ=environ)[:20]
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -240,7 +246,7 @@ def wheel(
         variables["CMAKE_BUILD_PARALLEL_LEVEL"] = variables["MAX_JOBS"] = str(len(commands.cpus))
         with tree.extracted() as root:
             made_in = root.with_name("wheel")
-            command = [uv.find_uv_bin(), "build", "--wheel", *isolated, "--python", sys.executable]
+            command = [uv.find_uv_bin(), "build", "--wheel", *isolated, "--python", python]
             _run([*command, "--out-dir", str(made_in), str(root)], root, variables, commands, title)
             shutil.rmtree(folder, ignore_errors=True)
             made_in.rename(folder)

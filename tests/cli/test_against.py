@@ -21,7 +21,7 @@ from tests.compare.simulated import Machine
         (["--against", "HEAD", "--parallelism", "2"], "--parallelism: got 2; a comparison runs on one core"),
         (["--versus", "bruteforce"], "--versus: got bruteforce; name the other with --algorithm"),
         (["--versus", "brutforce", "--algorithm", "bruteforce"], "there is no such algorithm"),
-        (["--against", "no-such-thing"], "--against: got no-such-thing; it is neither"),
+        (["--against", "no-such-thing"], "--against: got no-such-thing; it is no revision"),
         (["--against", "numpy==1.0", "--algorithm", "bruteforce"], "harness's own environment"),
         (["--against", "gone.whl"], "--against: got gone.whl; there is no such wheel"),
     ],
@@ -34,6 +34,14 @@ def test_a_mistake_is_one_line_and_exit_status_2(
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith("run.py: error: ")
     assert said in error
+
+
+def test_what_goes_wrong_is_no_regression(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """A dataset that cannot be read ends a comparison with 5, and not with the 1 of a regression."""
+    broken = tmp_path / "broken.hdf5"
+    broken.write_bytes(b"no dataset")
+    assert main(["--against", "HEAD", "--dataset", str(broken)], script="run") == 5
+    assert "broken.hdf5" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

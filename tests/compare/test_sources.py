@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -271,6 +272,7 @@ def build() -> Build:
             tree,
             engine=False,
             environ=environ,
+            python=sys.executable,
             commands=Commands(allowed_cpus()),
             report=(reports if reports is not None else []).append,
             title="tinylib of old",
