@@ -19,6 +19,7 @@ from typing import Any
 
 import psutil
 
+from ann_bench.compare.estimate import LOOKS
 from ann_bench.compare.indexes import Bench
 from ann_bench.compare.launch import Launch, Quad
 from ann_bench.compare.points import Points, Searched
@@ -34,7 +35,7 @@ FEWEST_QUERIES = 10
 TAKEN_SHARE = 0.1
 STOLEN_S = 0.02
 VOID_SHARE = 1.5
-VOID_FROM_THE_START = 4
+VOID_FROM_THE_START = LOOKS[0]
 
 
 class Launches:

@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from ann_bench import config
+from ann_bench.compare.estimate import Estimate
 from ann_bench.compare.session import run_comparison
 from ann_bench.compare.sides import Side, Workshop
 from ann_bench.compare.store import read
@@ -88,23 +89,25 @@ def trial(base: Side, new: Side, percent: int, number: int, results: Path, done:
     if outcome.interrupted or outcome.recorded is None:
         raise KeyboardInterrupt
     verdict = outcome.recorded.verdict()
-    assert verdict.change is not None
-    assert verdict.control is not None
     line = {
         "percent": percent,
         "number": number,
         "verdict": verdict.name,
         "word": verdict.word,
-        "ratio": round(float(np.exp(verdict.change.change)), 5),
-        "interval": [round(float(np.exp(end)), 5) for end in (verdict.change.low, verdict.change.high)],
-        "control": round(float(np.exp(verdict.control.change)), 5),
-        "launches": verdict.change.launches,
+        "ratio": _ratio(verdict.change, "change"),
+        "interval": [_ratio(verdict.change, end) for end in ("low", "high")],
+        "control": _ratio(verdict.control, "change"),
+        "launches": len(outcome.recorded.launches),
         "seconds": round(time.monotonic() - began, 1),
         "file": outcome.recorded.path.name,
     }
     with done.open("a") as file:
         print(json.dumps(line), file=file)
     print(json.dumps(line), flush=True)
+
+
+def _ratio(found: Estimate | None, end: str) -> float | None:
+    return None if found is None else round(float(np.exp(getattr(found, end))), 5)
 
 
 def finished(done: Path) -> set[tuple[int, int]]:
