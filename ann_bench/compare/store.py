@@ -7,6 +7,7 @@ from any file, whole or cut short.
 import json
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from ann_bench.compare.verdict import Verdict, judge
 from ann_bench.errors import ResultsError
 
 SCHEMA_VERSION = 1
+VISITS = 4
 
 
 @dataclass
@@ -80,25 +82,51 @@ class Store:
 def read(path: Path) -> Recorded:
     """Return the comparison in a file; a last launch that is cut short is passed over.
 
-    `ResultsError` where it is none, or of another version.
+    `ResultsError` where it is none, of another version, or damaged; that names the line.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ResultsError(f"{path}: cannot be read: {error}") from error
-    values = []
+        lines = path.read_bytes().split(b"\n")
+    except OSError as error:
+        raise ResultsError(f"{path}: cannot be read: {error.strerror or error}") from error
+    if not lines[-1]:
+        del lines[-1]
+    recorded = None
     for number, line in enumerate(lines, start=1):
         try:
-            values.append(json.loads(line))
+            values = json.loads(line)
         except ValueError as error:
             if number == len(lines) > 1:
                 break
             raise ResultsError(f"{path}:{number}: is no JSON ({error}); it is no comparison") from error
-    if not values or not isinstance(values[0], dict) or values[0].get("schema_version") != SCHEMA_VERSION:
-        raise ResultsError(f"{path}: is no comparison of version {SCHEMA_VERSION}")
-    try:
-        recorded = Recorded(values[0], [Launch.from_json(launch) for launch in values[1:]], path)
-        _ = recorded.points, recorded.plan["clock"], recorded.plan["margin"]
-    except (KeyError, TypeError, ValueError) as error:
-        raise ResultsError(f"{path}: is no whole comparison: {error!r}") from error
+        try:
+            if recorded is None:
+                recorded = _begun(path, values)
+            else:
+                recorded.launches.append(_launch(values, recorded.points))
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            raise ResultsError(f"{path}:{number}: is no part of a comparison: {error!r}") from error
+    if recorded is None:
+        raise ResultsError(f"{path}: is empty; it is no comparison")
     return recorded
+
+
+def _begun(path: Path, plan: Any) -> Recorded:
+    """Return the comparison that a plan begins."""
+    if not isinstance(plan, dict) or plan.get("schema_version") != SCHEMA_VERSION:
+        raise ResultsError(f"{path}: is no comparison of version {SCHEMA_VERSION}")
+    recorded = Recorded(plan, [], path)
+    _ = recorded.points, plan["clock"], plan["margin"]
+    return recorded
+
+
+def _launch(values: Any, points: Sequence[Points]) -> Launch:
+    """Return a launch that searched at these points, each of its figures a number."""
+    launch = Launch.from_json(values)
+    pairs = len(points[launch.build].base)
+    for quad in launch.quads:
+        if not 0 <= quad.pair < pairs:
+            raise ValueError(f"pair {quad.pair} of {pairs}")
+        for figures in (quad.cpu_ns, quad.wall_ns):
+            if len(figures) != VISITS or not all(figure > 0 for figure in figures):
+                raise ValueError(f"{figures} are not the times of {VISITS} visits")
+    return launch
