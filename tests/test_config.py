@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ann_bench.config import PRESETS, Algorithm, expand, load_algorithms, select
+from ann_bench.config import PRESETS, Algorithm, expand, load_algorithms, load_entry, select
 from ann_bench.errors import ConfigError, UsageError
 
 ENTRY = """\
@@ -369,6 +369,35 @@ def test_a_file_that_is_no_mapping_or_not_there_is_refused(definitions: Path) ->
         load_algorithms([definitions])
     with pytest.raises(ConfigError, match=r"algorithms.yaml:1: got \['a'\]; the file is a mapping"):
         load(definitions, "- a\n")
+
+
+def test_an_entry_is_read_alone_with_wrappers_from_elsewhere(definitions: Path, tmp_path: Path) -> None:
+    """An entry of a file that is not in use may have a name that is, and its wrapper lies where one says."""
+    file = tmp_path / "old" / "algorithms.yaml"
+    wrappers = tmp_path / "old" / "kept"
+    wrappers.mkdir(parents=True)
+    (wrappers / "mine.py").write_text("class Mine(object):\n    old = True\n", encoding="utf-8")
+    file.write_text(ENTRY.replace("mine:", "annoy:", 1) + "other: {}\n", encoding="utf-8")
+    entry = load_entry(file, "annoy", wrappers)
+    assert entry is not None
+    assert (entry.name, entry.wrapper_path) == ("annoy", wrappers / "mine.py")
+    expected = load(definitions).model_copy(update={"name": "annoy", "wrapper_path": entry.wrapper_path})
+    assert entry == expected
+    assert load_entry(file, "mine", wrappers) is None
+    with pytest.raises(ConfigError, match=rf"^{file}:.*: other"):
+        load_entry(file, "other", wrappers)
+
+
+def test_an_entry_read_alone_knows_the_recipes_of_today(definitions: Path, tmp_path: Path) -> None:
+    """Its environment is one of the project's or of the definitions, and any other is a mistake."""
+    (definitions / "install" / "mine").mkdir(parents=True)
+    file = tmp_path / "old.yaml"
+    file.write_text(ENTRY.replace("environment: harness", "environment: mine"), encoding="utf-8")
+    entry = load_entry(file, "mine", definitions / "wrappers", [definitions])
+    assert entry is not None
+    assert entry.environment == "mine"
+    with pytest.raises(ConfigError, match=r'old.yaml:7: mine.environment: got "mine"; there is no folder'):
+        load_entry(file, "mine", definitions / "wrappers")
 
 
 def test_an_unknown_preset_is_refused(definitions: Path) -> None:

@@ -12,7 +12,7 @@ import filelock
 import pytest
 
 from ann_bench import environments
-from ann_bench.environments import describe, install, library_digest, library_version
+from ann_bench.environments import describe, install, installed_in, library_digest, library_version
 from ann_bench.errors import ConfigError, InstallError, UsageError
 from ann_bench.installer import missing_packages, telling_line
 from ann_bench.paths import environments_dir, wheels_dir
@@ -431,3 +431,31 @@ def test_the_engine_is_identified_by_its_compiled_module() -> None:
     native = pytest.importorskip("ann_bench.engine._native")
     expected = hashlib.sha256(Path(native.__file__).read_bytes()).hexdigest()
     assert library_digest("harness", "ann_bench") == expected
+
+
+def test_what_any_virtual_environment_has_is_told(definitions: list[Path], tmp_path: Path) -> None:
+    """Version and digest are those that the same library has in an environment of ours, by any spelling."""
+    install("tiny", definitions=definitions)
+    folder = environments_dir() / "tiny"
+    told = installed_in(folder, "TinyLib")
+    assert told == (library_version("tiny", "tinylib"), library_digest("tiny", "tinylib"))
+    with pytest.raises(InstallError, match=rf"^otherlib: not in the environment {folder}$"):
+        installed_in(folder, "otherlib")
+    with pytest.raises(InstallError, match=rf"^tinylib: not in the environment {tmp_path}$"):
+        installed_in(tmp_path, "tinylib")
+
+
+def test_the_engine_in_any_virtual_environment_is_its_compiled_module(tmp_path: Path) -> None:
+    """The engine's digest is that of the module there, and without one there is no engine."""
+    packages = tmp_path / "lib" / "python3.11" / "site-packages"
+    info = packages / "ann_bench-0.0.7.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: ann_bench\nVersion: 0.0.7\n", encoding="utf-8"
+    )
+    with pytest.raises(InstallError, match=rf"^ann_bench: not in the environment {tmp_path}$"):
+        installed_in(tmp_path, "ann_bench")
+    module = packages / "ann_bench" / "engine" / "_native.cpython-311-x86_64-linux-gnu.so"
+    module.parent.mkdir(parents=True)
+    module.write_bytes(b"compiled")
+    assert installed_in(tmp_path, "ann_bench") == ("0.0.7", hashlib.sha256(b"compiled").hexdigest())
