@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from ann_bench import config
@@ -19,10 +18,10 @@ from ann_bench.compare.store import read
 from ann_bench.compare.survey import Asked
 from ann_bench.compare.verdict import Verdict
 from ann_bench.datasets import Dataset
-from ann_bench.distances import distances_to
 from ann_bench.errors import InvalidComparisonError, SideError
 from ann_bench.machine import allowed_cpus
 from ann_bench.supervised import Commands
+from tests.small_datasets import small_dataset_of
 
 DEFINITIONS = Path(__file__).parent / "definitions"
 Compare = Callable[..., Outcome]
@@ -31,24 +30,7 @@ Compare = Callable[..., Outcome]
 @pytest.fixture(scope="module")
 def dataset() -> Dataset:
     """200 rows and 30 queries in 4 dimensions, with exact answers."""
-    rng = np.random.default_rng(7)
-    train = rng.normal(size=(200, 4)).astype(np.float32)
-    test = rng.normal(size=(30, 4)).astype(np.float32)
-    everything = np.tile(np.arange(200, dtype=np.int32), (30, 1))
-    distances = distances_to("euclidean", test, train, everything)
-    order = np.argsort(distances, axis=1, kind="stable")[:, :20]
-    return Dataset(
-        name="small-4-euclidean",
-        distance="euclidean",
-        train=train,
-        test=test,
-        neighbors=order.astype(np.int32),
-        distances=np.take_along_axis(distances, order, axis=1),
-        sha256="0" * 64,
-        rows_available=200,
-        queries_available=30,
-        provenance={},
-    )
+    return small_dataset_of(200, 30)
 
 
 @pytest.fixture

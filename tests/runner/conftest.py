@@ -5,16 +5,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import psutil
 import pytest
 
 from ann_bench import config
 from ann_bench.datasets import Dataset
-from ann_bench.distances import distances_to
 from ann_bench.runner.lane import Observer
 from ann_bench.runner.plan import Plan, Request, make_plan
 from ann_bench.runner.sweep import Outcome, run_sweep
+from tests.small_datasets import small_dataset_of
 
 DEFINITIONS = Path(__file__).parent / "definitions"
 
@@ -22,24 +21,7 @@ DEFINITIONS = Path(__file__).parent / "definitions"
 @pytest.fixture(scope="session")
 def small_dataset() -> Dataset:
     """60 rows and 20 queries in 4 dimensions, with exact answers."""
-    rng = np.random.default_rng(7)
-    train = rng.normal(size=(60, 4)).astype(np.float32)
-    test = rng.normal(size=(20, 4)).astype(np.float32)
-    everything = np.tile(np.arange(60, dtype=np.int32), (20, 1))
-    distances = distances_to("euclidean", test, train, everything)
-    order = np.argsort(distances, axis=1, kind="stable")[:, :20]
-    return Dataset(
-        name="small-4-euclidean",
-        distance="euclidean",
-        train=train,
-        test=test,
-        neighbors=order.astype(np.int32),
-        distances=np.take_along_axis(distances, order, axis=1),
-        sha256="0" * 64,
-        rows_available=60,
-        queries_available=20,
-        provenance={},
-    )
+    return small_dataset_of(60, 20)
 
 
 @pytest.fixture
