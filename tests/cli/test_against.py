@@ -115,8 +115,8 @@ def test_a_comparison_is_drawn(tmp_path: Path) -> None:
     ratio, curves = figure.axes
     assert ratio.get_xlim() == curves.get_xlim() == pytest.approx((0.9, 0.99))
     assert [text.get_text() for text in curves.get_legend().get_texts()] == [
-        "BASE: main (0123456789ab)",
-        "NEW: working tree",
+        "BASE: BASE side",
+        "NEW: NEW side",
     ]
     low, high = ratio.get_ylim()
     assert low < 0.98 < 1 < high
