@@ -13,12 +13,13 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import numpy as np
 from scipy import stats
 
 from ann_bench.compare.estimate import LOOKS, alpha_of
+from ann_bench.compare.launch import Clock, Quad
 from ann_bench.errors import AnnBenchError
 from ann_bench.paths import PACKAGE
 from ann_bench.runner.isolation import alone, kept_off, run_all, run_folder
@@ -27,7 +28,6 @@ from ann_bench.runner.launch import Order, Worker, WorkerFailure
 from ann_bench.runner.watch import Watch
 from ann_bench.worker.sets import save_rows
 
-Clock = Literal["cpu", "wall"]
 ENOUGH_LAUNCHES = 16  # from here on the SD across launches is known to within some 50 %
 
 _ROWS, _QUERIES, _DIMENSION = 4_000, 4_000, 64
@@ -36,25 +36,10 @@ _QUERY = {"search_k": 2_000, "rerank": 100}
 _K = 10
 _SEED = 1
 _BLOCK_NS = 30_000_000  # so that blocks last 20 ms even where the clock has risen since they were sized
-_UNRECORDED = 1 / 3
+_UNRECORDED_NS = 10_000_000
 _QUADS_PER_LAUNCH = 2
 _SIZING_QUERIES = 1_000
 _TIMEOUT_S = 60.0
-
-
-@dataclass(frozen=True)
-class Quad:
-    """Four blocks, in the order that `order` tells: the nanoseconds that each took, by either clock."""
-
-    order: Literal["ABBA", "BAAB"]
-    cpu_ns: tuple[int, ...]
-    wall_ns: tuple[int, ...]
-
-    def log_ratio(self, clock: Clock) -> float:
-        """Return the log of A's time over B's; a drift that is linear within the quad cancels."""
-        first, second, third, fourth = np.log(self.cpu_ns if clock == "cpu" else self.wall_ns)
-        ratio = float(first + fourth - second - third) / 2
-        return ratio if self.order == "ABBA" else -ratio
 
 
 Launch = Sequence[Quad]
@@ -106,7 +91,7 @@ class Probe:
 
 def summarise(launches: Sequence[Launch], messages: Sequence[str] = ()) -> Probe:
     """Return what the blocks of launches say; each launch has one quad or more."""
-    blocks = [ns for launch in launches for quad in launch for ns in quad.wall_ns]
+    blocks = [quad.queries * ns for launch in launches for quad in launch for ns in quad.wall_ns]
     return Probe(
         launches=launches,
         block_wall_ns=int(np.median(blocks)),
@@ -129,7 +114,7 @@ def smallest_effect(across_sd: float, launches: int) -> float:
 
 
 def _noise(launches: Sequence[Launch], clock: Clock) -> Noise:
-    ratios = [np.array([quad.log_ratio(clock) for quad in launch]) for launch in launches]
+    ratios = [-np.diff([quad.logs(clock) for quad in launch])[:, 0] for launch in launches]
     squares = sum(float(((quads - quads.mean()) ** 2).sum()) for quads in ratios)
     freedom = sum(len(quads) - 1 for quads in ratios)
     within = math.sqrt(squares / freedom) if freedom else None
@@ -227,8 +212,8 @@ class _Session:
         with self._worker() as worker:
             worker.request("build", "build", _TIMEOUT_S)
             worker.request("save", "save", _TIMEOUT_S, path=str(self._index))
-            self._prepare(worker)
-            wall_ns = self._search(worker, _SIZING_QUERIES)["wall_ns"]
+            self._queries = _SIZING_QUERIES
+            wall_ns = self._visit(worker)["counters"]["wall_ns"]
             self._queries = min(_QUERIES, math.ceil(_BLOCK_NS * _SIZING_QUERIES / wall_ns))
 
     def _launch(self) -> Launch:
@@ -238,32 +223,32 @@ class _Session:
             for side in self._coin.choice(("AB", "BA")):
                 workers[side] = pair.enter_context(self._worker())
                 workers[side].request("load", "load", _TIMEOUT_S, path=str(self._index))
-                self._prepare(workers[side])
             return [self._quad(workers) for _ in range(_QUADS_PER_LAUNCH)]
 
     def _quad(self, workers: dict[str, Worker]) -> Quad:
-        order: Literal["ABBA", "BAAB"] = self._coin.choice(("ABBA", "BAAB"))
-        blocks = [self._block(workers[side]) for side in order]
+        swapped = self._coin.random() < 0.5
+        visits = [self._visit(workers[side]) for side in ("BAAB" if swapped else "ABBA")]
         return Quad(
-            order,
-            cpu_ns=tuple(block["process_cpu_ns"] for block in blocks),
-            wall_ns=tuple(block["wall_ns"] for block in blocks),
+            pair=0,
+            control=True,
+            swapped=swapped,
+            queries=self._queries,
+            cpu_ns=[visit["counters"]["process_cpu_ns"] / self._queries for visit in visits],
+            wall_ns=[visit["counters"]["wall_ns"] / self._queries for visit in visits],
         )
 
-    def _block(self, worker: Worker) -> dict[str, int]:
-        """Return what one block cost; the queries before it are not recorded, since the caches are cold."""
-        self._search(worker, math.ceil(_UNRECORDED * self._queries))
-        return self._search(worker, self._queries)
-
-    def _search(self, worker: Worker, queries: int) -> dict[str, int]:
-        reply = worker.request("run", "search", _TIMEOUT_S, first=0, last=queries)
-        counters: dict[str, int] = reply["counters"]
-        return counters
-
-    def _prepare(self, worker: Worker) -> None:
-        """Set the query parameters, and let the first calls be over."""
-        worker.request("set_query", "set_query", _TIMEOUT_S, threads=1, parameters=_QUERY)
-        worker.request("warm_up", "search", _TIMEOUT_S)
+    def _visit(self, worker: Worker) -> dict[str, Any]:
+        """Return what one block cost."""
+        return worker.request(
+            "visit",
+            "search",
+            _TIMEOUT_S,
+            threads=1,
+            parameters=_QUERY,
+            first=0,
+            count=self._queries,
+            unrecorded_ns=_UNRECORDED_NS,
+        )
 
     @contextlib.contextmanager
     def _worker(self) -> Iterator[Worker]:

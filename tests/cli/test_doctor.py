@@ -12,7 +12,8 @@ import pytest
 
 from ann_bench.cli import doctor_display
 from ann_bench.cli.main import main
-from ann_bench.compare.probe import Quad, summarise
+from ann_bench.compare.launch import Quad
+from ann_bench.compare.probe import summarise
 from ann_bench.machine import allowed_cpus
 from tests.runner.conftest import alive_below
 
@@ -72,7 +73,7 @@ def test_a_probe_says_how_much_it_knows(
 ) -> None:
     """Few launches are called few, enough are not, and large numbers stay within 80 columns."""
     quads = [
-        [Quad("ABBA", (20 + launch * 9, 20, 20, 20), (40 + launch * 30, 20, 20, 30))] * 2
+        [Quad(0, True, False, 1, (20 + launch * 9, 20, 20, 20), (40 + launch * 30, 20, 20, 30))] * 2
         for launch in range(launches)
     ]
     doctor_display.show_probe(summarise(quads, ["someone \x1b[31melse"]), 1)

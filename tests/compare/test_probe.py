@@ -11,7 +11,8 @@ import pytest
 from filelock import FileLock
 
 from ann_bench.compare.estimate import LOOKS, alpha_of
-from ann_bench.compare.probe import Quad, run_probe, smallest_effect, summarise
+from ann_bench.compare.launch import Quad
+from ann_bench.compare.probe import run_probe, smallest_effect, summarise
 from ann_bench.machine import allowed_cpus
 from tests.runner.conftest import alive_below
 
@@ -23,17 +24,7 @@ def quad(
     blocks = [(ratio if side == "A" else 0.0) + drift * place for place, side in enumerate(order)]
     cpu_ns = tuple(round(2e10 * math.exp(block)) for block in blocks)
     wall_ns = (round(ns * math.exp(wall * (s == "A"))) for ns, s in zip(cpu_ns, order, strict=True))
-    return Quad(order, cpu_ns, tuple(wall_ns))
-
-
-@pytest.mark.parametrize("order", ["ABBA", "BAAB"])
-def test_a_ratio_is_that_of_the_sides_whatever_the_order_and_the_drift(
-    order: Literal["ABBA", "BAAB"],
-) -> None:
-    """A's time over B's, by each clock; a machine that slows down steadily changes nothing."""
-    found = quad(0.02, order=order, wall=0.01, drift=0.3)
-    assert found.log_ratio("cpu") == pytest.approx(0.02, abs=1e-8)
-    assert found.log_ratio("wall") == pytest.approx(0.03, abs=1e-8)
+    return Quad(0, True, order == "BAAB", 1, cpu_ns, tuple(wall_ns))
 
 
 def test_spread_within_launches_is_told_from_spread_across_them() -> None:
