@@ -22,7 +22,7 @@ def build_wheel(folder, config_settings=None, metadata_directory=None):
 # Makes the wheel of the folder it lies in, with the standard library alone; the file `broken` holds what a
 # compiler has to say.
 _SOURCE_BACKEND = """
-import base64, hashlib, os, sys, tomllib, zipfile
+import base64, glob, hashlib, os, sys, tomllib, zipfile
 
 def build_wheel(folder, config_settings=None, metadata_directory=None):
     if os.path.exists("broken"):
@@ -31,7 +31,7 @@ def build_wheel(folder, config_settings=None, metadata_directory=None):
     name, version = project["name"], project["version"]
     info = f"{name}-{version}.dist-info"
     files = {
-        f"{name}.py": open(f"{name}.py").read(),
+        **{path: open(path).read() for path in (f"{name}.py", *glob.glob(f"{name}/**/*.*", recursive=True))},
         f"{info}/METADATA": f"Metadata-Version: 2.1\\nName: {name}\\nVersion: {version}\\n",
         f"{info}/WHEEL": "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n",
     }
@@ -85,7 +85,7 @@ def make_sdist(folder: Path, name: str, version: str) -> Path:
 
 
 def make_source(folder: Path, name: str, version: str) -> Path:
-    """Write a source tree with one module of that name, which builds without a network, and return it."""
+    """Write a source tree that builds without a network, and return it: module and package of that name."""
     folder.mkdir(parents=True, exist_ok=True)
     project = (
         f'[project]\nname = "{name}"\nversion = "{version}"\n'

@@ -81,13 +81,15 @@ class Side:
         }
 
 
-def check_alike(base: dict[str, Any], new: dict[str, Any]) -> None:
+def check_alike(base: dict[str, Any], new: dict[str, Any], *, one_library: bool = True) -> None:
     """Raise `InvalidComparisonError` if two builds are not comparable: debug builds, or unequal flags.
 
     Parameters
     ----------
     base, new
         What the sides' wrappers tell of how their libraries were built (`build_info`).
+    one_library
+        Whether both sides are of one library; of two, each has the flags that it comes with.
     """
     for name, told in (("BASE", base), ("NEW", new)):
         kind = str(told.get("build_type", "Release"))
@@ -95,7 +97,7 @@ def check_alike(base: dict[str, Any], new: dict[str, Any]) -> None:
             raise InvalidComparisonError(
                 f"{name} is a build of type {kind}; only optimised builds are compared: build it as Release"
             )
-    for key in ("build_type", "compiler", "flags", "isa"):
+    for key in ("build_type", "compiler", "flags", "isa") if one_library else ():
         if key in base and key in new and base[key] != new[key]:
             raise InvalidComparisonError(
                 f"the sides are built with different {key}: BASE {base[key]}; NEW {new[key]}; "

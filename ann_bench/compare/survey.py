@@ -140,7 +140,8 @@ class Survey:
         # BASE builds what NEW does, where its preset has that as well.
         alike = [group for group in groups["base"] if group.build == new_group.build]
         base_group, base_index, base_look = self._chosen(base, alike or groups["base"])
-        check_alike(base_index.build_info, new_index.build_info)
+        one_library = base.algorithm.library == new.algorithm.library
+        check_alike(base_index.build_info, new_index.build_info, one_library=one_library)
         built = [(base_index, new_index)]
         looked = [(base_look, new_look)]
         if self._asked.builds > 1:

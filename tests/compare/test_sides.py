@@ -5,6 +5,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -360,6 +361,38 @@ def test_a_side_that_cannot_be_installed_or_built_is_told_with_its_log(author: A
     assert author.workshop().base("HEAD").version == "1.0"
 
 
+def test_a_tree_of_the_engine_runs_with_its_own_engine_and_wrapper(author: Author, tmp_path: Path) -> None:
+    """A checkout's compiled module, Python and wrapper are its own; another wrapper builds nothing."""
+    root = make_source(tmp_path / "checkout", ENGINE, "0.0.1")
+    entry = (
+        ENTRY.replace("tiny:", "engine-forest:", 1)
+        .replace("tinylib", ENGINE)
+        .replace("environment: tiny", "environment: harness")
+    )
+    for name, text in {
+        "algorithms.yaml": entry,
+        "ann_bench/wrappers/tiny.py": WRAPPER.replace("tinylib", "ann_bench.engine").replace(
+            "WRAPPER", "its own"
+        ),
+        "ann_bench/engine/__init__.py": "__version__ = 'the engine of a checkout'",
+        "ann_bench/__init__.py": "",
+        "ann_bench/engine/_native.so": "compiled",
+    }.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    commit_all(root)
+    workshop = author.workshop("engine-forest")
+    base = workshop.base(str(root))
+    assert told(base, tmp_path) == ("the engine of a checkout", "its own")
+    assert (base.title, base.version, base.digest) == (str(root), "0.0.1", sha256(b"compiled").hexdigest())
+    changed = root / "ann_bench" / "wrappers" / "tiny.py"
+    changed.write_text(changed.read_text(encoding="utf-8").replace("its own", "changed"), encoding="utf-8")
+    again = workshop.base(str(root))
+    assert again.python == base.python
+    assert told(again, tmp_path) == ("the engine of a checkout", "changed")
+
+
 def test_debug_builds_are_refused() -> None:
     """A build that is not optimised is invalid on either side, with exit code 4, whatever the other tells."""
     release, debug = {"build_type": "Release"}, {"build_type": "Debug"}
@@ -389,3 +422,10 @@ def test_builds_with_unequal_flags_are_refused(key: str) -> None:
         check_alike({key: values[0]}, {key: values[1]})
     check_alike({key: values[0], "commit": "a"}, {key: values[0], "commit": "b"})
     check_alike({key: values[0]}, {})
+
+
+def test_two_libraries_need_no_equal_flags() -> None:
+    """Flags are held against each other within one library; a debug build is refused between two as well."""
+    check_alike({"flags": "-O3"}, {"flags": "-O2"}, one_library=False)
+    with pytest.raises(InvalidComparisonError, match="is a build of type Debug"):
+        check_alike({"build_type": "Debug"}, {"build_type": "Release"}, one_library=False)
