@@ -1,5 +1,6 @@
 """What holds for all tests."""
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,10 @@ from hypothesis import settings
 # No test asserts on time, and an example that takes long on a busy machine is no failure.
 settings.register_profile("ann_bench", deadline=None)
 settings.load_profile("ann_bench")
+
+
+# Shells start background jobs with interrupts ignored, and what tests start and interrupt would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

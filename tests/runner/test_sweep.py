@@ -262,8 +262,6 @@ def start(command: list[str], tmp_path: Path) -> Iterator[Start]:
         "COLUMNS": "200",
         "PYTHONUNBUFFERED": "1",
     }
-    # Shells start background jobs with interrupts ignored, and children inherit that.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     with contextlib.ExitStack() as stack:
 
         def run() -> "subprocess.Popen[str]":
