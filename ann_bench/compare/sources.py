@@ -122,7 +122,12 @@ def repository(folder: Path) -> Path | None:
 
 
 def commit(root: Path, text: str) -> str | None:
-    """Return the commit that `text` names in the repository, None if it names none."""
+    """Return the commit that `text` names in the repository, None if it names none.
+
+    `UsageError` where git does not read the repository, since it is somebody else's for one.
+    """
+    if (root / ".git").exists():
+        _git(root, "rev-parse", "--git-dir")
     with contextlib.suppress(UsageError):
         words = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{text}^{{commit}}")
         return _git(root, *words).decode().strip()
@@ -331,5 +336,6 @@ def _git(
         raise UsageError("git: not found; comparing revisions needs it") from None
     except subprocess.CalledProcessError as error:
         said = error.stderr.decode(errors="replace").strip().splitlines()
-        raise UsageError(f"git {words[0]} in {root}: {said[-1] if said else 'failed'}") from None
+        reason = next((line for line in said if line.startswith("fatal: ")), said[-1] if said else "failed")
+        raise UsageError(f"git {words[0]} in {root}: {reason.removeprefix('fatal: ')}") from None
     return ended.stdout

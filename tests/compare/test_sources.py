@@ -256,6 +256,17 @@ def test_a_name_that_means_no_commit_means_none(root: Path, tmp_path: Path, text
     assert sources.commit(tmp_path, "HEAD") is None
 
 
+def test_a_repository_that_git_refuses_is_told(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In another user's repository, as containers of CI have it, the reason is told and not `no revision`."""
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    monkeypatch.setenv("GIT_CONFIG_SYSTEM", os.devnull)
+    with pytest.raises(
+        UsageError, match=r"^git rev-parse in .*: detected dubious ownership in repository at"
+    ):
+        sources.commit(root, "HEAD")
+
+
 def test_without_git_one_line_says_so(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine without git gets a usage error."""
     monkeypatch.setenv("PATH", "")
