@@ -29,7 +29,7 @@ exit status:
 
 examples:
   ann-bench compare results-main results
-  ann-bench compare results-main results --algorithm 'engine-*' --format markdown
+  ann-bench compare results-main results --format markdown
   ann-bench compare results results --base-label before --new-label after"""
     for name, which in (("base", "what it is held against"), ("new", "what changed")):
         parser.add_argument(name, type=Path, metavar=name.upper(), help=f"results folder: {which}")

@@ -55,7 +55,7 @@ examples:
   run.py --algorithm 'faiss-*' --algorithm annoy --preset default
   run.py --dataset fashion-mnist-784-euclidean --dry-run
   run.py --batch                               one call, every core
-  run.py --against main                        is the working tree slower than main?
+  run.py --against main                        is the working tree slower?
   run.py --against annoy==1.17.2 --algorithm annoy
 
 exit status: 0 all was measured; 1 something failed or could not be measured; 2 usage; 130 interrupted;

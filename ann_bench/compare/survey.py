@@ -89,7 +89,7 @@ class _Look:
 
     searched: list[Searched] = field(default_factory=list)
     answers: dict[str, bytes] = field(default_factory=dict)
-    in_process: bool = True
+    counters: list[dict[str, Any]] = field(default_factory=list)
 
     def covered(self, targets: Sequence[float]) -> float:
         """Return the share of the span of the targets that these settings' recalls enclose."""
@@ -156,7 +156,7 @@ class Survey:
             self._asked.targets,
             answers=self._count * self._asked.k,
         )
-        in_process = all(look.in_process for both in looked for look in both)
+        in_process = all(_in_process(look.counters) for both in looked for look in both)
         return Frozen(
             base=tuple(one for one, _ in built),
             new=tuple(other for _, other in built),
@@ -219,7 +219,7 @@ class Survey:
                 ns = reply["timed_ns"] / self._count
                 look.searched.append(Searched(dict(query), self._recall(ids), ns))
                 look.answers[repr(sorted(query.items()))] = ids.tobytes()
-                look.in_process &= _in_process(reply["counters"])
+                look.counters.append(reply["counters"])
         return look
 
     def _recall(self, ids: npt.NDArray[np.int32]) -> float:
@@ -241,8 +241,11 @@ def _identical(looked: Sequence[tuple[_Look, _Look]]) -> bool | None:
     return all(one.answers[setting] == other.answers[setting] for one, other in looked for setting in shared)
 
 
-def _in_process(counters: dict[str, Any]) -> bool:
-    """Whether a search kept to one thread of the worker's own process, and waited for nobody else's."""
-    own, all_threads = counters["thread_cpu_ns"], counters["process_cpu_ns"]
-    alone = all_threads - own <= _MOST_OTHER_SHARE * all_threads + 1e6 and not counters["children"]
-    return bool(alone and own >= _LEAST_CPU_SHARE * counters["wall_ns"])
+def _in_process(counters: Sequence[dict[str, Any]]) -> bool:
+    """Whether searches kept to one thread of the worker's own process, and waited for nobody else's."""
+    own, all_threads, wall, children = (
+        sum(counted[name] for counted in counters)
+        for name in ("thread_cpu_ns", "process_cpu_ns", "wall_ns", "children")
+    )
+    alone = all_threads - own <= _MOST_OTHER_SHARE * all_threads + 1e6 and not children
+    return bool(alone and own >= _LEAST_CPU_SHARE * wall)

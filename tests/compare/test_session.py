@@ -159,7 +159,7 @@ def test_what_cannot_be_compared_is_refused(
 
 def test_on_a_core_that_is_never_ours_it_ends_soon(compare: Compare, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where each quad of the first launches is disturbed no more are made, and the verdict helps."""
-    monkeypatch.setattr(protocol, "TAKEN_SHARE", -1.0)
+    monkeypatch.setattr(protocol, "STOLEN_S", -1.0)
     recorded = compare(most_launches=32).recorded
     assert recorded is not None
     assert len(recorded.launches) == 8
