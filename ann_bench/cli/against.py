@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ann_bench.supervised import Commands
 
 # Flags of a sweep that a comparison has no use for, by their names in the namespace.
-_NOT_HERE = ("batch", "label", "force", "retry_failed", "dry_run", "list_algorithms")
+_NOT_HERE = ("batch", "label", "force", "retry_failed", "dry_run", "list_algorithms", "plot")
 
 
 def add_arguments(parser: Parser) -> None:
