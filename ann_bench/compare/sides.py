@@ -38,6 +38,10 @@ from ann_bench.supervised import Commands
 
 # Tells uv to take a wheel's file; a pinned version alone may be had from the registry just as well.
 _WHEEL_FILE = "wheel-of-the-side.txt"
+# Lines of a requirements file that name a file or a folder, from where the file itself lies.
+_PLACED = re.compile(
+    r"(\s*(?:-r|-c|-f|-e|--requirement|--constraint|--find-links|--editable)[\s=]\s*)(.+?)\s*(?:\s#.*)?"
+)
 _WAYS = (
     "BASE is a revision, a folder with a pyproject.toml, a setup.py or a bin/python, a wheel, NAME==VERSION, "
     "or an environment that install/ has a recipe for"
@@ -294,6 +298,9 @@ class Workshop:
             if pinned and canonical(pinned[2]) == library:
                 marker = re.sub(r"--hash\S*", "", pinned[4]).rstrip()
                 line = f"{pinned[1]}{version}{marker}"
+            placed = _PLACED.fullmatch(line)
+            if placed and (recipe.path / placed[2]).exists():
+                line = f"{placed[1]}{(recipe.path / placed[2]).resolve()}"
             lines.append(line)
         return lines
 

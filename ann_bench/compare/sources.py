@@ -242,7 +242,9 @@ def wheel(
         if made := sorted(folder.glob("*.whl")):
             return made[0]
         report(f"{title}: building")
-        variables = {**os.environ, **environ}
+        # What is extracted is no repository: setuptools-scm and hatch-vcs would find no version in it.
+        pretended = {"SETUPTOOLS_SCM_PRETEND_VERSION": f"0+{tree.commit[:12] if tree.commit else 'tree'}"}
+        variables = {**pretended, **os.environ, **environ}
         isolated = []
         if engine and importlib.util.find_spec("scikit_build_core"):
             isolated = ["--no-build-isolation"]

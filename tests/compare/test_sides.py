@@ -1,6 +1,7 @@
 """What `--against` and `--versus` name, made ready to run."""
 
 import json
+import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -182,7 +183,8 @@ def test_a_version_changes_one_pin_of_the_recipe(author: Author, tmp_path: Path)
     recipe = author.definitions / "install" / "tiny"
     make_wheel(author.packages, "tinylib_extra", "2.0")
     make_wheel(author.packages, "one", "1")
-    options = f"--no-index\n--find-links {author.packages}\n"
+    options = "--no-index\n--find-links {packages}\n-c {more}\n"
+    (recipe / "more.txt").write_text("tinylib_extra==2.0\n", encoding="utf-8")
     lines = [
         "# tinylib==1.0 in a remark",
         "one==1",
@@ -190,7 +192,8 @@ def test_a_version_changes_one_pin_of_the_recipe(author: Author, tmp_path: Path)
         "    --hash=sha256:" + "0" * 64 + "  # why",
         "tinylib_extra==2.0",
     ]
-    text = (options + "\n".join(lines)).replace("Tiny.Lib", "TinyLib") + "\n"
+    relative = options.format(packages=os.path.relpath(author.packages, recipe), more="more.txt")
+    text = (relative + "\n".join(lines)).replace("Tiny.Lib", "TinyLib") + "\n"
     (recipe / "requirements.txt").write_text(text, encoding="utf-8")
     (recipe / "folder").mkdir()
     (recipe / "folder" / "file").write_text("for a step", encoding="utf-8")
@@ -199,7 +202,8 @@ def test_a_version_changes_one_pin_of_the_recipe(author: Author, tmp_path: Path)
     assert told(base, tmp_path) == ("registry 1.1", "first")
     derived = sources.sides_dir() / "recipes" / "install" / "tiny-1.1"
     lines[2:4] = ['TinyLib == 1.1 ; python_version >= "3.7"']
-    assert (derived / "requirements.txt").read_text(encoding="utf-8") == options + "\n".join(lines) + "\n"
+    expected = options.format(packages=author.packages, more=recipe / "more.txt")
+    assert (derived / "requirements.txt").read_text(encoding="utf-8") == expected + "\n".join(lines) + "\n"
     for name in ("recipe.yaml", "numpy_.py", "folder/file"):
         assert (derived / name).read_bytes() == (recipe / name).read_bytes()
     (recipe / "folder" / "file").unlink()

@@ -310,6 +310,16 @@ def test_a_tree_is_built_once(tmp_path: Path, build: Build) -> None:
     assert git(root, "status", "--porcelain") == "M tinylib.py"
 
 
+def test_a_version_that_comes_from_git_is_not_missed(tmp_path: Path, build: Build) -> None:
+    """A project whose version is its tag builds, although what is built is no repository."""
+    root = make_source(tmp_path / "tinylib", "tinylib", "1.0")
+    backend = (root / "backend.py").read_text(encoding="utf-8")
+    told = backend.replace('project["version"]', 'os.environ["SETUPTOOLS_SCM_PRETEND_VERSION"]')
+    write(root / "backend.py", told)
+    commit_all(root)
+    assert build(head(root)).name == f"tinylib-0+{head(root).state}-py3-none-any.whl"
+
+
 def test_what_does_not_build_says_why_and_leaves_nothing(tmp_path: Path, build: Build) -> None:
     """The compiler's first error and the log are told; the next attempt builds again."""
     root = make_source(tmp_path / "tinylib", "tinylib", "1.0")
