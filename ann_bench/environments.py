@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import unquote, urlsplit
 
 import filelock
 
@@ -187,10 +188,11 @@ def library_version(environment: str, library: str) -> str:
 def library_digest(environment: str, library: str) -> str:
     """Return the sha256, in hex, of what is installed of `library`: two builds of one version differ in it.
 
-    It is made of the hashes in the distribution's RECORD, and for the built-in engine of its compiled module.
+    It is made of the hashes in the distribution's RECORD, of the files behind an editable installation, and
+    for the built-in engine of its compiled module and the Python around it.
     """
     if library == ENGINE:
-        return hashlib.sha256(_engine_module().read_bytes()).hexdigest()
+        return _engine_digest(_engine_module(), PACKAGE / "engine")
     return _digest(_distribution(environment, library))
 
 
@@ -201,7 +203,7 @@ def installed_in(folder: Path, library: str) -> tuple[str, str]:
         if library != ENGINE:
             return found.version, _digest(found)
         for module in (file for path in packages for file in path.glob(f"{ENGINE}/engine/_native*.so")):
-            return found.version, hashlib.sha256(module.read_bytes()).hexdigest()
+            return found.version, _engine_digest(module, module.parent)
     raise InstallError(f"{library}: not in the environment {folder}")
 
 
@@ -213,7 +215,28 @@ def _digest(distribution: importlib.metadata.Distribution) -> str:
         if file.hash and file.parts[0] != ".." and not file.parts[0].endswith(".dist-info")
     ]
     lines.append(f"{canonical(distribution.name)}=={distribution.version}")
+    lines += _edited(distribution)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _edited(distribution: importlib.metadata.Distribution) -> Iterator[str]:
+    """Yield a line for each file of the folder behind an editable installation; nothing for any other."""
+    told = json.loads(distribution.read_text("direct_url.json") or "{}")
+    if not told.get("dir_info", {}).get("editable"):
+        return
+    root = Path(unquote(urlsplit(told["url"]).path))
+    for folder, folders, files in os.walk(root):
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "__pycache__")
+        for file in sorted(files):
+            path = Path(folder) / file
+            with contextlib.suppress(OSError):
+                facts = path.stat()
+                yield f"{path.relative_to(root)} {facts.st_size} {facts.st_mtime_ns}"
+
+
+def _engine_digest(module: Path, python: Path) -> str:
+    files = [module, *sorted(python.glob("*.py"))]
+    return hashlib.sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()
 
 
 def _python(name: str) -> Path:

@@ -12,7 +12,10 @@ from typing import Any
 import pytest
 import yaml
 
+from ann_bench.cli.against_text import as_markdown
 from ann_bench.cli.main import make_parser
+from tests.compare.recorded import recorded
+from tests.compare.simulated import Machine
 
 FOLDER = Path(__file__).parents[1] / "docs" / "ci"
 SCRIPT = FOLDER / "gate.sh"
@@ -76,20 +79,28 @@ def steps() -> list[dict[str, Any]]:
         (1, 1, False),
         (2, 2, False),
         (3, 0, True),
-        (4, 0, True),
+        (4, 4, False),
         (5, 5, False),
         (130, 130, False),
     ],
 )
 def test_each_verdict_has_its_effect(recipe: Recipe, code: int, ends: int, warns: bool) -> None:
-    """Inconclusive and invalid warn and pass; all else ends as the comparison did; the report is shown."""
+    """Inconclusive warns and passes; all else ends as the comparison did; the report is shown."""
     ended = recipe.run("main", code=code)
     assert ended.returncode == ends
     assert ("warning: " in ended.stderr) is warns
     assert ended.stdout == "**told**\n"
 
 
-@pytest.mark.parametrize(("code", "warns"), [(0, False), (3, True), (4, True)])
+def test_a_control_that_failed_is_the_machines_doing(recipe: Recipe) -> None:
+    """Of what is invalid only that warns and passes: sides that cannot be compared fail."""
+    report = as_markdown(recorded(recipe.folder, Machine(1, later=0.05, balanced=False)), interrupted=False)
+    ended = recipe.run("main", code=4, report=report)
+    assert ended.returncode == 0
+    assert "warning: " in ended.stderr
+
+
+@pytest.mark.parametrize(("code", "warns"), [(0, False), (3, True)])
 def test_on_github_it_writes_the_summary_and_annotates(
     recipe: Recipe, tmp_path: Path, code: int, warns: bool
 ) -> None:

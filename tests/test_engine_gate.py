@@ -12,6 +12,7 @@ import pytest
 from numpy import zeros
 
 from ann_bench.compare.launch import Shown
+from ann_bench.compare.points import Points
 from ann_bench.compare.verdict import judge_changes
 
 GATE = Path(__file__).parents[1] / ".ci" / "engine-gate"
@@ -147,7 +148,7 @@ def test_a_failed_control_passes_with_a_warning(clone: Clone) -> None:
     shown = [
         Shown(0.001 * number, zeros(1), 0.03 + 0.001 * number, zeros(1), zeros(1)) for number in range(16)
     ]
-    found = judge_changes(shown, [0.95], margin=0.02)
+    found = judge_changes(shown, Points((), (), (0.95,), (0.95, 0.95), 1000), margin=0.02)
     assert found.exit_code == 4
     ended = clone.gate(4, verdict(4, found.reason))
     assert ended.returncode == 0

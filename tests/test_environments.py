@@ -15,7 +15,7 @@ from ann_bench import environments
 from ann_bench.environments import describe, install, installed_in, library_digest, library_version
 from ann_bench.errors import ConfigError, InstallError, UsageError
 from ann_bench.installer import missing_packages, telling_line
-from ann_bench.paths import environments_dir, wheels_dir
+from ann_bench.paths import PACKAGE, environments_dir, wheels_dir
 from tests.made_up_packages import make_recipe, make_sdist, make_wheel
 
 
@@ -426,11 +426,28 @@ def test_missing_debian_packages_are_told_where_dpkg_can_tell(monkeypatch: pytes
     assert missing_packages(["libnot-there-dev"]) == []
 
 
-def test_the_engine_is_identified_by_its_compiled_module() -> None:
-    """The built-in engine's digest is that of the file which Python imports."""
+def test_the_engine_is_identified_by_its_compiled_module_and_its_python() -> None:
+    """The built-in engine's digest is that of the files which Python imports."""
     native = pytest.importorskip("ann_bench.engine._native")
-    expected = hashlib.sha256(Path(native.__file__).read_bytes()).hexdigest()
+    files = [Path(native.__file__), *sorted((PACKAGE / "engine").glob("*.py"))]
+    expected = hashlib.sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()
     assert library_digest("harness", "ann_bench") == expected
+
+
+def test_an_editable_installation_is_identified_by_the_files_behind_it(tmp_path: Path) -> None:
+    """An edit of its source is another digest, though what is installed is the same."""
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "tinylib.py").write_text("one", encoding="utf-8")
+    info = tmp_path / "venv" / "lib" / "python3.11" / "site-packages" / "tinylib-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: tinylib\nVersion: 1.0\n", encoding="utf-8")
+    told = {"url": source.as_uri(), "dir_info": {"editable": True}}
+    (info / "direct_url.json").write_text(json.dumps(told), encoding="utf-8")
+    first = installed_in(tmp_path / "venv", "tinylib")
+    assert installed_in(tmp_path / "venv", "tinylib") == first
+    (source / "tinylib.py").write_text("other", encoding="utf-8")
+    assert installed_in(tmp_path / "venv", "tinylib") != first
 
 
 def test_what_any_virtual_environment_has_is_told(definitions: list[Path], tmp_path: Path) -> None:
@@ -445,8 +462,8 @@ def test_what_any_virtual_environment_has_is_told(definitions: list[Path], tmp_p
         installed_in(tmp_path, "tinylib")
 
 
-def test_the_engine_in_any_virtual_environment_is_its_compiled_module(tmp_path: Path) -> None:
-    """The engine's digest is that of the module there, and without one there is no engine."""
+def test_the_engine_in_any_virtual_environment_is_what_is_there(tmp_path: Path) -> None:
+    """The engine's digest is that of module and Python there, and without a module there is no engine."""
     packages = tmp_path / "lib" / "python3.11" / "site-packages"
     info = packages / "ann_bench-0.0.7.dist-info"
     info.mkdir(parents=True)
@@ -459,3 +476,5 @@ def test_the_engine_in_any_virtual_environment_is_its_compiled_module(tmp_path: 
     module.parent.mkdir(parents=True)
     module.write_bytes(b"compiled")
     assert installed_in(tmp_path, "ann_bench") == ("0.0.7", hashlib.sha256(b"compiled").hexdigest())
+    (module.parent / "forest.py").write_bytes(b"python")
+    assert installed_in(tmp_path, "ann_bench") == ("0.0.7", hashlib.sha256(b"compiled\0python").hexdigest())

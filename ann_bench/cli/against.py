@@ -3,7 +3,9 @@
 import argparse
 import contextlib
 import json
+import os
 import sys
+import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
 
 # Flags of a sweep that a comparison has no use for, by their names in the namespace.
 _NOT_HERE = ("batch", "label", "force", "retry_failed", "dry_run", "list_algorithms", "plot")
+
+
+_NO_SIDE, _INTERRUPTED = 5, 130
 
 
 def add_arguments(parser: Parser) -> None:
@@ -45,9 +50,9 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument(
         "--builds",
         type=integer(1),
-        default=1,
         metavar="N",
-        help="indexes to build of each side; from 2 on building is compared as well (default: 1)",
+        help="indexes to build of each side; building is compared as well (default: 1, or up to 16 where the "
+        "sides' answers differ: then luck with an index counts)",
     )
     parser.add_argument(
         "--launches",
@@ -72,6 +77,7 @@ def add_arguments(parser: Parser) -> None:
 
 def main(args: argparse.Namespace, dataset: "Dataset", chosen: "Sequence[Algorithm]", cpu: int) -> int:
     """Run the comparisons that the arguments ask for, one algorithm after the other; return the exit code."""
+    from ann_bench.errors import AnnBenchError, UsageError
     from ann_bench.machine import allowed_cpus
     from ann_bench.supervised import Commands
 
@@ -79,15 +85,22 @@ def main(args: argparse.Namespace, dataset: "Dataset", chosen: "Sequence[Algorit
     codes = []
     for algorithm in chosen:
         try:
-            base, new = _sides(args, algorithm, commands)
+            codes.append(_compare(args, dataset, cpu, *_sides(args, algorithm, commands)))
         except KeyboardInterrupt:
             commands.stop()
             raise
-        codes.append(_compare(args, dataset, cpu, base, new))
-        if codes[-1] == 130:
+        except UsageError:
+            raise
+        except AnnBenchError as error:
+            if len(chosen) == 1:
+                raise
+            # The others are compared all the same, and what they end with is not forgotten.
+            _tell(f"error: {algorithm.name}: {printable(error, keep=chr(10))}")
+            codes.append(_NO_SIDE if error.exit_code == 1 else error.exit_code)
+        if codes[-1] == _INTERRUPTED:
             break
     # The gravest: interrupted, a side that does not run, a regression, invalid, inconclusive, passed.
-    return max(codes, key=(0, 3, 4, 1, 5, 130).index)
+    return max(codes, key=(0, 3, 4, 1, _NO_SIDE, _INTERRUPTED).index)
 
 
 @contextlib.contextmanager
@@ -101,6 +114,12 @@ def no_false_verdict() -> Iterator[None]:
         if error.exit_code == 1:
             raise SideError(str(error)) from error
         raise
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        raise SideError(f"{where}{error.strerror or error}") from error
+    except Exception as error:
+        traceback.print_exc()
+        raise SideError(f"a mistake of ann_bench, see above: {error!r}") from error
 
 
 def default_algorithms(algorithms: "dict[str, Algorithm]") -> "list[Algorithm]":
@@ -183,12 +202,15 @@ def _compare(args: argparse.Namespace, dataset: "Dataset", cpu: int, base: "Side
         launched=lambda launch, verdict: _tell(against_text.progress(launch, verdict)),
     )
     if outcome.recorded is None:
-        return 130
+        return _INTERRUPTED
     picture = _draw(outcome.recorded)
-    _show(args.format, outcome.recorded, picture, interrupted=outcome.interrupted)
+    try:
+        _show(args.format, outcome.recorded, picture, interrupted=outcome.interrupted)
+    except BrokenPipeError:  # `run.py --against main | head`: the exit status is still to come
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if not outcome.interrupted:
         _remember(args, outcome.recorded)
-    return 130 if outcome.interrupted else outcome.recorded.verdict().exit_code
+    return _INTERRUPTED if outcome.interrupted else outcome.recorded.verdict().exit_code
 
 
 def _show(form: str, recorded: "Recorded", picture: Path | None, *, interrupted: bool) -> None:

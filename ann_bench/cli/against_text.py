@@ -11,15 +11,16 @@ from rich.text import Text
 
 from ann_bench.cli.sweep_text import make_console
 from ann_bench.compare.costs import LABELS, compare_costs
-from ann_bench.compare.estimate import Estimate
+from ann_bench.compare.estimate import ALPHA, Estimate
 from ann_bench.compare.launch import Clock, Launch
 from ann_bench.compare.launch import show as show_launch
 from ann_bench.compare.store import Recorded
-from ann_bench.compare.verdict import Verdict
+from ann_bench.compare.verdict import LUCK_WIDTH, Verdict
 from ann_bench.report.units import humanise
 from ann_bench.text import printable
 
 _COLOURS = {"pass": "green", "regression": "red", "inconclusive": "yellow", "invalid": "yellow"}
+_INTERRUPTED = 130
 _HEAD = ("NEW / BASE", "interval", "queries/s at", "BASE", "NEW")
 
 
@@ -35,7 +36,7 @@ class Row(NamedTuple):
 
 def progress(launch: Launch, verdict: Verdict) -> str:
     """Return a line for a launch that is over."""
-    so_far = f": so far {ratio(verdict.change)} {interval(verdict.change)}" if verdict.change else ""
+    so_far = f": so far {ratio(verdict.change)} {interval(verdict.change)}".rstrip() if verdict.change else ""
     disturbed = sum(quad.disturbed for quad in launch.quads)
     told = f", {disturbed} of {len(launch.quads)} quads disturbed" if disturbed else ""
     return f"launch {launch.number + 1} ({launch.seconds:.0f} s{told}){so_far}"
@@ -81,7 +82,7 @@ def as_json(recorded: Recorded, *, interrupted: bool) -> dict[str, Any]:
     verdict = recorded.verdict()
     return {
         "verdict": verdict.name,
-        "exit_code": verdict.exit_code,
+        "exit_code": _INTERRUPTED if interrupted else verdict.exit_code,
         "reason": verdict.reason,
         "word": verdict.word,
         "interrupted": interrupted,
@@ -110,7 +111,9 @@ def ratio(found: Estimate) -> str:
 
 
 def interval(found: Estimate) -> str:
-    """Return `[0.99, 1.01]` around `ratio`."""
+    """Return `[0.99, 1.01]` around `ratio`; nothing where there are too few launches for an interval."""
+    if found.confidence < 1 - ALPHA:
+        return ""
     return f"[{exp(found.low):.3f}, {exp(found.high):.3f}]"
 
 
@@ -177,6 +180,17 @@ def _notes(recorded: Recorded, verdict: Verdict) -> Iterator[str]:
         apart = second.low > verdict.change.high or second.high < verdict.change.low
         name = {"cpu": "CPU time", "wall": "wall time"}[other]
         yield f"by {name}: {ratio(second)} {interval(second)}{', which disagrees' if apart else ''}"
+    points = recorded.points[0]
+    for target in plan["targets"]:
+        if target not in points.recalls and len(points.recalls) > 1:
+            yield f"recall {target:g} is not compared: one side has no settings around it"
+    if points.luck:
+        yield (
+            f"one index of each side: {100 * (exp(LUCK_WIDTH * points.luck[0]) - 1):.1f} % of the interval, "
+            "either way, is for luck with indexes and queries"
+        )
+    if not {"flags", "compiler"} & plan["sides"]["base"]["build_info"].keys():
+        yield "how the sides were compiled is unknown: their wrappers do not tell"
     if plan["identical"] is not None:
         yield (
             "both sides give identical answers at every setting they share"

@@ -87,8 +87,9 @@ def main(arguments: Sequence[str] | None = None, *, script: str | None = None) -
     missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         return _outside(script, f"{', '.join(missing)} not installed in this Python")
+    code = 0
     try:
-        code: int = parsed.main(parsed)
+        code = parsed.main(parsed)
         sys.stdout.flush()
     except AnnBenchError as error:
         from ann_bench.text import printable
@@ -101,7 +102,6 @@ def main(arguments: Sequence[str] | None = None, *, script: str | None = None) -
         return _INTERRUPTED
     except BrokenPipeError:  # `ann-bench results list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     return code
 
 

@@ -11,6 +11,8 @@ from ann_bench.compare.indexes import COSTS
 
 # Read off clocks and processes: a single build of each side says nothing of the next.
 _NOISY = ("build_wall_ns", "build_cpu_ns", "build_peak_bytes", "index_bytes_resident")
+# Six builds or more; of fewer, all that they span holds the truth less often.
+LEAST_CONFIDENCE = 0.95
 LABELS = {
     "build_wall_ns": "build time",
     "build_cpu_ns": "build CPU time",
@@ -31,7 +33,7 @@ class Cost:
     ratio
         NEW over BASE: less is better.
     interval
-        In log units, of the ratio; None for a single build.
+        In log units, of the ratio; None where there are too few builds for one.
     """
 
     name: str
@@ -53,8 +55,9 @@ def compare_costs(plan: Mapping[str, Any]) -> list[Cost]:
         if (builds == 1 and name in _NOISY) or not (_known(base) and _known(new)):
             continue
         ratios = np.log(np.array(new, dtype=float) / np.array(base, dtype=float))
-        interval = estimate(ratios, ALPHA) if builds > 1 else None
-        ratio = float(np.exp(interval.change if interval else ratios[0]))
+        whole = estimate(ratios, ALPHA)
+        interval = whole if whole.confidence >= LEAST_CONFIDENCE else None
+        ratio = float(np.exp(whole.change))
         found.append(Cost(name, float(np.median(base)), float(np.median(new)), ratio, interval))
     return found
 

@@ -9,7 +9,8 @@ import contextlib
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from ann_bench.runner.launch import Order, Worker, WorkerFailure
 from ann_bench.runner.watch import Watch
 
 _KEPT_BYTES = 8 << 30
+_OLD_S = 3600.0
 _START_TIMEOUT_S = 120.0
 COSTS = ("build_wall_ns", "build_cpu_ns", "build_peak_bytes", "index_bytes", "index_bytes_resident")
 
@@ -161,7 +163,7 @@ def kept_index(
     folder = root / identity_hash(identity)
     facts = folder / "facts.json"
     with FileLock(folder.with_suffix(".lock")):
-        if facts.is_file():
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             told = json.loads(facts.read_text(encoding="utf-8"))
             facts.touch()
             return Index(side, parameters, seed, folder / "index", told["costs"], told["build_info"])
@@ -169,15 +171,24 @@ def kept_index(
         shutil.rmtree(folder, ignore_errors=True)
         index = build(bench, side, parameters, seed=seed, keep=folder / "index")
         if index.path is not None:
-            facts.write_text(json.dumps({"costs": index.costs, "build_info": index.build_info}))
-    _forget_oldest(root)
+            new = facts.with_suffix(".new")
+            new.write_text(json.dumps({"costs": index.costs, "build_info": index.build_info}))
+            new.replace(facts)
     return index
 
 
-def _forget_oldest(root: Path) -> None:
-    """Remove indexes that were not used for longest, until the rest is small enough."""
+def forget_oldest(keep: Collection[Index]) -> None:
+    """Remove indexes that were not used for longest, and not `keep`, until the rest is small enough."""
+    root = sides_dir() / "indexes"
+    wanted = {index.path.parent for index in keep if index.path is not None}
     kept = 0
     for facts in sorted(root.glob("*/facts.json"), key=lambda path: path.stat().st_mtime, reverse=True):
         kept += sum(file.stat().st_size for file in facts.parent.rglob("*") if file.is_file())
-        if kept > _KEPT_BYTES:
-            shutil.rmtree(facts.parent, ignore_errors=True)
+        if kept > _KEPT_BYTES and facts.parent not in wanted and _is_old(facts):
+            with FileLock(facts.parent.with_suffix(".lock")):
+                shutil.rmtree(facts.parent, ignore_errors=True)
+
+
+def _is_old(facts: Path) -> bool:
+    """Whether no comparison that still runs can have begun with it."""
+    return time.time() - facts.stat().st_mtime > _OLD_S

@@ -19,6 +19,8 @@ from ann_bench.frontier import nines, pareto
 
 Floats = npt.NDArray[np.float64]
 NARROWEST = 0.02
+# What one look takes for quicker has to be so by more than one look can be wrong.
+QUICKER = 0.95
 _GRID = 201  # recalls at which the mean over a window is taken
 
 
@@ -46,6 +48,11 @@ class Points:
         none (sides that have one recall only).
     answers
         Number of answers that recall was counted over: queries times k.
+    missed
+        The recalls asked for that BASE reaches and NEW does not.
+    luck
+        Where the answers of a single index of each side differ: the standard deviation, in log units, that
+        drawing the queries anew gives the change in the window and at each of `recalls`. Otherwise empty.
     """
 
     base: tuple[Searched, ...]
@@ -53,6 +60,8 @@ class Points:
     targets: tuple[float, ...]
     window: tuple[float, float]
     answers: int
+    missed: tuple[float, ...] = ()
+    luck: tuple[float, ...] = ()
 
     @cached_property
     def recalls(self) -> tuple[float, ...]:
@@ -117,6 +126,8 @@ class Points:
             targets=tuple(values["targets"]),
             window=(values["window"][0], values["window"][1]),
             answers=values["answers"],
+            missed=tuple(values["missed"]),
+            luck=tuple(values["luck"]),
         )
 
 
@@ -126,8 +137,8 @@ def choose(
     """Return the points at which two sides are compared.
 
     For each target, and for both ends of the window, the two settings of a side that enclose it. Where the
-    settings of BASE do so on NEW as well, they are taken on both sides: what is alike is compared like with
-    like.
+    settings of BASE do so on NEW as well, and NEW has no others that are quicker, they are taken on both
+    sides: what is alike is compared like with like.
 
     Parameters
     ----------
@@ -146,7 +157,7 @@ def choose(
     reach = [(min(s.recall for s in side), max(s.recall for s in side)) for side in (base, new)]
     low = max(targets[0], *(lowest for lowest, _ in reach))
     high = min(targets[-1], *(highest for _, highest in reach))
-    if high - low < (0 if len(targets) == 1 else NARROWEST):
+    if high - low < (0 if len(targets) == 1 else min(NARROWEST, (targets[-1] - targets[0]) / 2)):
         return _one_recall(base, new, reach, targets, answers)
     inside = tuple(target for target in targets if low <= target <= high)
     recalls = sorted({low, high, *inside})
@@ -157,13 +168,25 @@ def choose(
     for recall in recalls:
         pair = _enclosing(base_front, recall)
         other = [setting for wanted in pair for setting in alike if setting.query == wanted.query]
-        if len(other) < len(pair) or not other[0].recall <= recall <= other[-1].recall:
-            other = list(_enclosing(new_front, recall))
+        own = list(_enclosing(new_front, recall))
+        if (
+            len(other) < len(pair)
+            or not other[0].recall <= recall <= other[-1].recall
+            or _time_at(own, recall, answers) < QUICKER * _time_at(other, recall, answers)
+        ):
+            other = own
         for one, two in zip(pair, other, strict=True):
             if not any(one is a and two is b for a, b in zip(base_chosen, new_chosen, strict=True)):
                 base_chosen.append(one)
                 new_chosen.append(two)
-    return Points(tuple(base_chosen), tuple(new_chosen), inside, (low, high), answers)
+    missed = tuple(target for target in targets if reach[1][1] < target <= reach[0][1])
+    return Points(tuple(base_chosen), tuple(new_chosen), inside, (low, high), answers, missed)
+
+
+def _time_at(settings: Sequence[Searched], recall: float, answers: int) -> float:
+    """Return the ns per query that settings come to at a recall."""
+    logs = np.log([setting.ns_per_query for setting in settings])
+    return float(np.exp(_weights_at(settings, [recall], answers) @ logs)[0])
 
 
 def _one_recall(

@@ -6,8 +6,9 @@ hold BASE against its second worker, so that a run carries its own null. While a
 sleeps.
 
 A quad counts whole or not at all: it does not where in one of its blocks the core was taken away, that is
-where wall time exceeds CPU time by a tenth, or where the machine reports stolen time. The rule looks at no
-side and at no speed; such quads are kept, counted and told.
+where the system let another process run on it and wall time exceeds CPU time by a tenth, or where the machine
+reports stolen time. A worker that waits by itself is not disturbed. The rule looks at no side and at no
+speed; such quads are kept, counted and told.
 """
 
 import contextlib
@@ -196,7 +197,8 @@ def _rounds(chosen: Points) -> int:
 
 def _taken(counters: dict[str, Any]) -> bool:
     wall, cpu = counters["wall_ns"], counters["process_cpu_ns"]
-    return bool(wall - cpu > TAKEN_SHARE * wall)
+    _, by_others = counters["switches"]
+    return bool(by_others and wall - cpu > TAKEN_SHARE * wall)
 
 
 def _stolen_s(cpu: int) -> float:

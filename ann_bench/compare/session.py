@@ -165,7 +165,7 @@ def _plan(asked: Asked, base: Side, new: Side, frozen: Frozen) -> dict[str, Any]
         "preset": asked.preset,
         "targets": list(asked.targets),
         "margin": asked.margin,
-        "builds": asked.builds,
+        "builds": len(frozen.base),
         "seed": asked.seed,
         "most_launches": asked.most_launches,
         "clock": frozen.clock,

@@ -5,9 +5,11 @@ commit that it stands on. What is built is kept in the cache under `sides/`.
 """
 
 import contextlib
+import functools
 import hashlib
 import importlib.util
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -71,7 +73,13 @@ class Tree:
         told = {name: os.environ.get(name, "") for name in _BUILD_VARIABLES}
         variables = [f"{name}={value}" for name, value in sorted({**told, **environ}.items())]
         text = "\n".join(
-            [*(f"{found} {path}" for path, found in chosen), *variables, sys.version, cpu_model()]
+            [
+                *(f"{found} {path}" for path, found in chosen),
+                *variables,
+                sys.version,
+                cpu_model(),
+                _compiler(),
+            ]
         )
         return hashlib.sha256(os.fsencode(text)).hexdigest()
 
@@ -300,6 +308,16 @@ def engine_environment(wheel: Path, commands: Commands, report: Callable[[str], 
             (packages / "numpy_of_the_harness.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
             (folder / "ready").touch()
     return folder / "bin" / "python"
+
+
+@functools.cache
+def _compiler() -> str:
+    """Return what the C++ compiler says of its version; nothing where there is none."""
+    try:
+        command = [*shlex.split(os.environ.get("CXX", "c++")), "--version"]
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    except OSError:
+        return ""
 
 
 def _is_engine_file(path: str) -> bool:

@@ -22,7 +22,8 @@ def history_entry(recorded: Recorded) -> Entry:
         if (told := show(launch, recorded.points[launch.build], plan["clock"])) is not None
     ]
     speeds: dict[str, Speed | None] = {format(target, "g"): None for target in plan["targets"]}
-    for number, recall in enumerate(recorded.points[0].recalls if len(shown) > 1 else ()):
+    known = verdict.change is not None and verdict.change.confidence >= 1 - ALPHA
+    for number, recall in enumerate(recorded.points[0].recalls if known else ()):
         found = estimate(-np.array([told.new_logs[number] for told in shown]), ALPHA)
         ends = (1e9 * exp(value) for value in (found.change, found.low, found.high))
         speeds[format(recall, "g")] = Speed(**dict(zip(("qps", "low", "high"), ends, strict=True)))
@@ -35,7 +36,7 @@ def history_entry(recorded: Recorded) -> Entry:
         settings=identity_hash({**settings, "build": new["build"]}),
         qps_at=speeds,
     )
-    change = verdict.change
+    change = verdict.change if known else None
     return Entry(
         when=datetime.now(UTC).isoformat(timespec="seconds"),
         kind="comparison",

@@ -1,7 +1,7 @@
 """Before the first launch: which indexes, and one look at all their settings, which fixes the points."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,10 @@ SEARCHED_QUERIES = 500
 # A client that waits for a server uses less of the wall time; a core that is shared leaves more.
 _LEAST_CPU_SHARE = 0.2
 _MOST_OTHER_SHARE = 0.02
+# Where indexes differ by luck, so many pairs of them are built if that takes no longer.
+_BUILDS_FOR_LUCK = (16, 8)
+_BUILDING_FOR_LUCK_S = 120.0
+_DRAWS = 200
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,8 @@ class Asked:
     margin
         The slowdown, as a share, that is too much.
     builds
-        How many indexes are built of each side.
+        How many indexes are built of each side; None for one where the sides' answers are the same, else for
+        as many as tell luck from change, where there is time for them.
     most_launches
         One of the looks: after so many launches the verdict is given.
     clock
@@ -49,7 +54,7 @@ class Asked:
     preset: str
     targets: tuple[float, ...]
     margin: float
-    builds: int
+    builds: int | None
     seed: int
     most_launches: int
     clock: Clock | None
@@ -90,6 +95,17 @@ class _Look:
     searched: list[Searched] = field(default_factory=list)
     answers: dict[str, bytes] = field(default_factory=dict)
     counters: list[dict[str, Any]] = field(default_factory=list)
+    right: list[npt.NDArray[np.int64]] = field(default_factory=list)
+    build_info: dict[str, Any] = field(default_factory=dict)
+
+    def redrawn(self, chosen: Sequence[Searched], shares: npt.NDArray[np.float64]) -> tuple[Searched, ...]:
+        """Return settings with the recall that other shares of the queries give."""
+        by_query = {repr(sorted(one.query.items())): place for place, one in enumerate(self.searched)}
+        places = [by_query[repr(sorted(one.query.items()))] for one in chosen]
+        return tuple(
+            replace(one, recall=float(shares @ self.right[place]))
+            for one, place in zip(chosen, places, strict=True)
+        )
 
     def covered(self, targets: Sequence[float]) -> float:
         """Return the share of the span of the targets that these settings' recalls enclose."""
@@ -141,21 +157,26 @@ class Survey:
         alike = [group for group in groups["base"] if group.build == new_group.build]
         base_group, base_index, base_look = self._chosen(base, alike or groups["base"])
         one_library = base.algorithm.library == new.algorithm.library
-        check_alike(base_index.build_info, new_index.build_info, one_library=one_library)
+        check_alike(base_look.build_info, new_look.build_info, one_library=one_library)
         built = [(base_index, new_index)]
         looked = [(base_look, new_look)]
-        if self._asked.builds > 1:
+        identical = _identical(looked)
+        builds = self._asked.builds or self._builds(base_index, new_index, identical=identical)
+        if builds > 1:
             built = [
-                self._both(number, (base, base_group), (new, new_group))
-                for number in range(self._asked.builds)
+                self._both(number, builds, (base, base_group), (new, new_group)) for number in range(builds)
             ]
             looked = [(self._look(one, base_group), self._look(other, new_group)) for one, other in built]
+            identical = _identical(looked)
         chosen = points.choose(
             looked[0][0].searched,
             looked[0][1].searched,
             self._asked.targets,
             answers=self._count * self._asked.k,
         )
+        if builds == 1 and not identical:
+            chosen = self._with_luck(chosen, *looked[0])
+        indexes.forget_oldest([index for pair in built for index in pair])
         in_process = all(_in_process(look.counters) for both in looked for look in both)
         return Frozen(
             base=tuple(one for one, _ in built),
@@ -163,7 +184,7 @@ class Survey:
             points=tuple(chosen.at_recalls(one.searched, other.searched) for one, other in looked),
             clock=self._asked.clock or ("cpu" if in_process else "wall"),
             in_process=in_process,
-            identical=_identical(looked),
+            identical=identical,
         )
 
     def _groups(self, side: Side) -> Sequence[BuildGroup]:
@@ -187,9 +208,31 @@ class Survey:
                 break
         return max(found, key=lambda one: one[0])[1:]
 
-    def _both(self, number: int, *sides: tuple[Side, BuildGroup]) -> tuple[Index, Index]:
+    def _builds(self, base: Index, new: Index, *, identical: bool | None) -> int:
+        """Return how many indexes of each side to build where nobody said."""
+        seconds = sum(index.costs["build_wall_ns"] or 0.0 for index in (base, new)) / 1e9
+        affordable = (count for count in _BUILDS_FOR_LUCK if count * seconds <= _BUILDING_FOR_LUCK_S)
+        return 1 if identical else next(affordable, 1)
+
+    def _with_luck(self, chosen: points.Points, base: _Look, new: _Look) -> points.Points:
+        """Tell how far drawing the queries anew moves the changes of these points, by bootstrap."""
+        random = np.random.default_rng(self._asked.seed)
+        answers = self._count * self._asked.k
+        base_logs = np.log([one.ns_per_query for one in chosen.base])
+        ratios = base_logs - np.log([one.ns_per_query for one in chosen.new])
+        drawn = []
+        for _ in range(_DRAWS):
+            shares = random.multinomial(self._count, [1 / self._count] * self._count) / answers
+            again = replace(
+                chosen, base=base.redrawn(chosen.base, shares), new=new.redrawn(chosen.new, shares)
+            )
+            change, at = again.changes(ratios, base_logs)
+            drawn.append([change, *at])
+        return replace(chosen, luck=tuple(float(value) for value in np.std(drawn, axis=0)))
+
+    def _both(self, number: int, builds: int, *sides: tuple[Side, BuildGroup]) -> tuple[Index, Index]:
         """Build an index of each side, one right after the other, whoever is first by turns."""
-        self._report(f"building index {number + 1} of {self._asked.builds} of both sides")
+        self._report(f"building index {number + 1} of {builds} of both sides")
         made: dict[int, Index] = {}
         for place in (0, 1) if number % 2 == 0 else (1, 0):
             side, group = sides[place]
@@ -212,25 +255,29 @@ class Survey:
         """Search with every query setting once; tell recall, time and answers."""
         look = _Look()
         with self._bench.loaded(index, "look") as worker:
+            look.build_info = dict(worker.build_info)
             for query in group.queries:
                 worker.request("set_query", "set_query", self._bench.search_s, threads=1, parameters=query)
                 reply = worker.request("run", "search", self._bench.search_s, first=0, last=self._count)
                 ids = np.load(reply["ids"])
                 ns = reply["timed_ns"] / self._count
-                look.searched.append(Searched(dict(query), self._recall(ids), ns))
+                right, attainable = self._right(ids)
+                look.searched.append(Searched(dict(query), float(right.sum() / max(attainable, 1)), ns))
+                look.right.append(right)
                 look.answers[repr(sorted(query.items()))] = ids.tobytes()
                 look.counters.append(reply["counters"])
         return look
 
-    def _recall(self, ids: npt.NDArray[np.int32]) -> float:
+    def _right(self, ids: npt.NDArray[np.int32]) -> tuple[npt.NDArray[np.int64], int]:
+        """Return how many answers of each query are right, and how many there could be in all."""
         dataset, asked = self._asked.dataset, self._order[: len(ids)]
         arrays: dict[str, npt.NDArray[Any]] = {
             "neighbors": ids,
             "distances": distances_to(dataset.distance, dataset.test[asked], dataset.train, ids),
         }
         record: dict[str, Any] = {"k": self._asked.k, "dataset": {"queries": len(ids)}}
-        found = metrics.recall(metrics.Sample(record, arrays, self._truth.part(asked)))
-        return float(found or 0.0)
+        right, attainable = metrics.right_answers(metrics.Sample(record, arrays, self._truth.part(asked)))
+        return np.asarray(right, dtype=np.int64), int(attainable.sum())
 
 
 def _identical(looked: Sequence[tuple[_Look, _Look]]) -> bool | None:

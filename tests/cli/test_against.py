@@ -8,6 +8,7 @@ import pytest
 
 from ann_bench.cli import against_text
 from ann_bench.cli.main import main
+from ann_bench.errors import InvalidComparisonError
 from ann_bench.report import comparison
 from tests.compare.recorded import recorded
 from tests.compare.simulated import Machine
@@ -42,6 +43,37 @@ def test_what_goes_wrong_is_no_regression(capsys: pytest.CaptureFixture[str], tm
     broken.write_bytes(b"no dataset")
     assert main(["--against", "HEAD", "--dataset", str(broken)], script="run") == 5
     assert "broken.hdf5" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device", "x"), RuntimeError("a mistake")])
+def test_no_error_of_any_kind_says_regression(
+    error: Exception, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A full disk, or a mistake of ours, ends a comparison with 5."""
+
+    def fails(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("ann_bench.cli.against._sides", fails)
+    assert main(["--against", "HEAD", "--results", str(tmp_path)], script="run") == 5
+    assert capsys.readouterr().err.strip().splitlines()[-1].startswith("run.py: error: ")
+
+
+def test_the_gravest_of_several_comparisons_counts(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A regression of one algorithm is not forgotten where another cannot be compared."""
+
+    def compared(_args: object, _dataset: object, _cpu: object, name: str, *_: object) -> int:
+        if name == "annoy":
+            raise InvalidComparisonError("no recalls to compare at")
+        return 1
+
+    monkeypatch.setattr("ann_bench.cli.against._sides", lambda _a, algorithm, _c: (algorithm.name, None))
+    monkeypatch.setattr("ann_bench.cli.against._compare", compared)
+    words = ["--against", "1.0", "--algorithm", "hnswlib", "--algorithm", "annoy"]
+    assert main([*words, "--results", str(tmp_path)], script="run") == 1
+    assert "annoy: no recalls to compare at" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -92,6 +92,30 @@ def test_exact_searches_are_compared_at_their_one_setting() -> None:
     assert changes(points) == pytest.approx(-np.log(2))
 
 
+def test_a_recall_that_only_base_reaches_is_missed() -> None:
+    """What NEW does not reach is told; what no setting of NEW is below is no loss."""
+    points = choose(side(0.85, 0.95, 0.995), side(0.85, 0.95, 0.98), TARGETS, answers=ANSWERS)
+    assert (points.targets, points.missed) == ((0.9, 0.95), (0.99,))
+    points = choose(side(0.85, 0.95, 0.995), side(0.93, 0.97, 0.995), TARGETS, answers=ANSWERS)
+    assert (points.targets, points.missed) == ((0.95, 0.99), ())
+
+
+def test_settings_of_its_own_are_taken_where_they_are_quicker() -> None:
+    """NEW is not held to the settings of BASE where others beat those by more than a look can err."""
+    base = side(0.85, 0.92, 0.98, 0.995)
+    slow = [replace(one, ns_per_query=20 * one.ns_per_query) for one in base]
+    quick = [replace(one, query={"ef": 10 + one.query["ef"]}) for one in side(0.86, 0.93, 0.97, 0.996)]
+    points = choose(base, [*slow, *quick], TARGETS, answers=ANSWERS)
+    assert {one.query["ef"] for one in points.new} == {10, 11, 12, 13}
+    assert changes(points) == pytest.approx(0.0, abs=1e-9)
+
+
+def test_recalls_that_are_close_can_be_asked_for() -> None:
+    """Between 0.99 and 0.999 there is a window, though they are less than 0.02 apart."""
+    points = choose(side(0.98, 0.995, 0.9995), side(0.98, 0.995, 0.9995), (0.99, 0.999), answers=ANSWERS)
+    assert points.targets == (0.99, 0.999)
+
+
 def test_another_build_has_its_own_recalls() -> None:
     """A build that finds a little less is read off at its own recalls, with the same settings."""
     points = choose(side(0.85, 0.95, 0.995), side(0.85, 0.95, 0.995), TARGETS, answers=ANSWERS)

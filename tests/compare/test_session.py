@@ -118,6 +118,14 @@ def test_recall_is_counted_and_like_answers_are_told(compare: Compare) -> None:
     assert recorded.plan["clock"] == "cpu"
 
 
+def test_a_damaged_index_in_the_cache_is_built_anew(compare: Compare, tmp_path: Path) -> None:
+    """What a full disk left of the facts about an index is not taken for them."""
+    compare(seed=3)
+    for facts in (tmp_path / "cache").rglob("facts.json"):
+        facts.write_text("", encoding="utf-8")
+    assert compare(seed=3).recorded is not None
+
+
 def test_several_builds_are_made_by_turns_and_their_costs_compared(compare: Compare) -> None:
     """With --builds 2 the launches take the indexes in turn, and both builds' costs are kept."""
     recorded = compare(builds=2).recorded
@@ -125,6 +133,39 @@ def test_several_builds_are_made_by_turns_and_their_costs_compared(compare: Comp
     assert [launch.build for launch in recorded.launches] == [0, 1] * 4
     assert len(recorded.points) == 2
     assert all(len(recorded.plan["sides"][side]["costs"]) == 2 for side in ("base", "new"))
+
+
+def test_where_answers_differ_luck_with_an_index_is_told_from_change(compare: Compare) -> None:
+    """Sides that differ by chance get an index for each launch, without being asked to."""
+    recorded = compare("shuffled", "shuffled-elsewise", builds=None).recorded
+    assert recorded is not None
+    assert recorded.plan["identical"] is False
+    assert [launch.build for launch in recorded.launches] == list(range(8))
+    assert not recorded.points[0].luck
+
+
+def test_one_index_of_each_side_leaves_room_for_luck(compare: Compare) -> None:
+    """With --builds 1 the points tell what drawing the queries anew does to the change."""
+    luck = compare("shuffled", "shuffled-elsewise").recorded
+    none = compare("partial", "partial", builds=None).recorded
+    assert luck is not None
+    assert none is not None
+    assert len(luck.points[0].luck) == 1 + len(luck.points[0].recalls)
+    assert all(0.005 < value < 2 for value in luck.points[0].luck)
+    assert not none.points[0].luck
+    assert none.plan["builds"] == 1
+
+
+def test_a_side_that_waits_is_not_taken_for_one_that_is_disturbed(
+    compare: Compare, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that sleeps by itself keeps its quads, and does not pass by its CPU time."""
+    monkeypatch.setattr(protocol, "TAKEN_SHARE", 0.1)
+    recorded = compare(new="partial-waits").recorded
+    assert recorded is not None
+    visits = [quad for launch in recorded.launches for quad in launch.quads if not quad.control]
+    assert sum(quad.disturbed for quad in visits) < len(visits) / 2
+    assert recorded.verdict("cpu").name != "pass"
 
 
 def test_a_library_that_cannot_save_is_built_by_each_worker(compare: Compare) -> None:

@@ -389,7 +389,9 @@ def test_a_tree_of_the_engine_runs_with_its_own_engine_and_wrapper(author: Autho
     workshop = author.workshop("engine-forest")
     base = workshop.base(str(root))
     assert told(base, tmp_path) == ("the engine of a checkout", "its own")
-    assert (base.title, base.version, base.digest) == (str(root), "0.0.1", sha256(b"compiled").hexdigest())
+    python = b"__version__ = 'the engine of a checkout'"
+    digest = sha256(b"compiled\0" + python).hexdigest()
+    assert (base.title, base.version, base.digest) == (str(root), "0.0.1", digest)
     changed = root / "ann_bench" / "wrappers" / "tiny.py"
     changed.write_text(changed.read_text(encoding="utf-8").replace("its own", "changed"), encoding="utf-8")
     again = workshop.base(str(root))

@@ -2,13 +2,15 @@
 
 from collections import Counter
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 import pytest
 
 from ann_bench.compare.estimate import LOOKS
-from ann_bench.compare.launch import Shown, show
-from ann_bench.compare.verdict import Verdict, judge, judge_changes
+from ann_bench.compare.launch import Launch, Shown, show
+from ann_bench.compare.points import Points
+from ann_bench.compare.verdict import Verdict, judge, judge_changes, units
 from tests.compare.simulated import Machine, points
 
 MARGIN = 0.02
@@ -22,7 +24,7 @@ def decided(machine: Machine) -> Verdict:
         if (told := show(launch, POINTS, "cpu")) is not None:
             shown.append(told)
         if len(shown) in LOOKS:
-            verdict = judge_changes(shown, POINTS.recalls, margin=MARGIN)
+            verdict = judge_changes(shown, POINTS, margin=MARGIN)
             if verdict.decided:
                 return verdict
     raise AssertionError
@@ -104,9 +106,96 @@ def shown(change: float, *, at: tuple[float, ...] | None = None, control: float 
     ]
 
 
-def judged(launches: list[Shown]) -> Verdict:
+def judged(launches: list[Shown], at: Points = POINTS) -> Verdict:
     """Return the verdict at a margin of 2 %."""
-    return judge_changes(launches, POINTS.recalls, margin=MARGIN)
+    return judge_changes(launches, at, margin=MARGIN)
+
+
+def some(count: int, **of_a_machine: float) -> list[Launch]:
+    """Return the first launches of a machine."""
+    return list(islice(Machine(3, **of_a_machine).launches(), count))
+
+
+def test_fewer_launches_than_a_look_takes_tell_nothing() -> None:
+    """However large the change, 7 launches are no verdict and no word; nor are 8 of which one is void."""
+    launches = some(8, slowdown=0.2)
+    for quad in launches[4].quads:
+        quad.disturbed = True
+    for made in (launches[:2], launches[1:], launches):
+        verdict = judge(made, (POINTS,), clock="cpu", margin=MARGIN)
+        assert (verdict.name, verdict.word, verdict.decided) == ("inconclusive", "", False)
+
+
+@pytest.mark.parametrize(("made", "looked"), [(9, 8), (15, 8), (31, 16)])
+def test_between_looks_the_last_look_counts(made: int, looked: int) -> None:
+    """Stopping between looks is no look of its own: the launches since then are not read."""
+    launches = some(made, slowdown=0.02)
+    now, then = (judge(launches[:n], (POINTS,), clock="cpu", margin=MARGIN) for n in (made, looked))
+    assert replace(now, decided=False) == replace(then, decided=False)
+    assert not now.decided
+
+
+def by_builds(seed: int, builds: int, luck: float) -> Verdict:
+    """Return the verdict on sides that are alike, of which each pair of indexes has a luck of its own."""
+    random = np.random.default_rng(seed)
+    of_build = random.normal(0, luck, builds)
+    made: list[int] = []
+    launches: list[Shown] = []
+    logs = np.zeros(3)
+    for look in LOOKS:
+        while len(launches) < look:
+            made.append(len(made) % builds)
+            change = of_build[made[-1]] + random.normal(0, 0.0075)
+            control = random.normal(0, 0.005)
+            launches.append(Shown(change, np.full(3, change), control, logs, logs))
+        verdict = judge_changes(units(made, launches), POINTS, margin=MARGIN, launches=look)
+        if verdict.decided:
+            return verdict
+    raise AssertionError
+
+
+@pytest.mark.parametrize(("builds", "luck"), [(8, 0.02), (8, 0.035), (16, 0.035)])
+def test_luck_with_indexes_is_no_change(builds: int, luck: float) -> None:
+    """Where indexes differ by more than the margin, pairs of indexes are the unit, and none is accused."""
+    verdicts = [by_builds(seed, builds, luck) for seed in range(400)]
+    false = sum(verdict.name == "regression" or bool(verdict.word) for verdict in verdicts)
+    assert false < 0.05 * 400
+    assert covered(verdicts, 0.0) >= 0.94
+
+
+def test_two_pairs_of_indexes_tell_nothing() -> None:
+    """However many launches there are of them."""
+    assert {by_builds(seed, 2, 0.035).name for seed in range(50)} <= {"inconclusive", "invalid"}
+    assert not any(by_builds(seed, 2, 0.035).word for seed in range(50))
+
+
+def test_one_index_of_each_side_leaves_room_for_luck() -> None:
+    """A change within the luck of the draw is no verdict, and says what to do; one far beyond it is."""
+    lucky = replace(POINTS, luck=(0.03,) * 4)
+    verdict = judged(shown(-0.05), lucky)
+    assert (verdict.name, verdict.word) == ("inconclusive", "")
+    assert "--builds 16" in verdict.reason
+    assert judged(shown(-0.05)).name == "regression"
+    assert (judged(shown(-0.2), lucky).name, judged(shown(0.2), lucky).word) == ("regression", "faster")
+
+
+def test_less_recall_than_before_does_not_pass() -> None:
+    """Where NEW does not reach a recall that BASE reaches, the recalls that are left do not decide."""
+    verdict = judged(shown(0.0), replace(POINTS, missed=(0.99,)))
+    assert (verdict.name, verdict.exit_code) == ("invalid", 4)
+    assert "0.99" in verdict.reason
+
+
+def test_what_waits_does_not_pass_by_its_cpu_time() -> None:
+    """NEW that takes no more CPU time but twice the wall time is not said to pass."""
+    launches = some(8)
+    for quad in (quad for launch in launches for quad in launch.quads if not quad.control):
+        of_new = [(place in (1, 2)) != quad.swapped for place in range(4)]
+        quad.wall_ns = [2 * ns if new else ns for ns, new in zip(quad.cpu_ns, of_new, strict=True)]
+    verdict = judge(launches, (POINTS,), clock="cpu", margin=MARGIN)
+    assert verdict.name == "inconclusive"
+    assert "--clock wall" in verdict.reason
+    assert judge(launches, (POINTS,), clock="wall", margin=MARGIN).name == "regression"
 
 
 @pytest.mark.parametrize(
@@ -149,12 +238,6 @@ def test_a_control_that_fails_makes_it_invalid() -> None:
     assert judged(shown(0.03, control=0.003)).word == "faster"
 
 
-def test_between_looks_nothing_is_decided() -> None:
-    """After 9 launches the verdict is not final, though after 8 it was."""
-    assert judged(shown(0.0)[:8]).decided
-    assert not judged(shown(0.0)[:9]).decided
-
-
 def test_the_smallest_effect_is_the_margin_or_what_noise_hides() -> None:
     """Quiet launches would see a slowdown by the margin; noisy ones one as large as half their interval."""
     quiet = judged(shown(0.0))
@@ -166,8 +249,7 @@ def test_the_smallest_effect_is_the_margin_or_what_noise_hides() -> None:
 
 def test_launches_that_do_not_count_are_counted() -> None:
     """A launch whose quads were all disturbed adds nothing to the estimate, and is told."""
-    made = Machine(3).launches()
-    launches = [next(made) for _ in range(9)]
+    launches = some(9)
     for quad in launches[4].quads:
         quad.disturbed = True
     verdict = judge(launches, (POINTS,), clock="cpu", margin=MARGIN)
