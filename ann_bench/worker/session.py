@@ -177,7 +177,8 @@ class Session:
 
     def stats(self, request: dict[str, Any]) -> dict[str, Any]:
         """Tell the index's size where the library knows it."""
-        return {"size_bytes": int(self.wrapper.size_bytes()) if self._has("size_bytes") else None}
+        size = self.wrapper.size_bytes() if self._has("size_bytes") else None
+        return {"size_bytes": None if size is None else int(size)}
 
     def close(self, request: dict[str, Any]) -> dict[str, Any]:
         """Let the library go."""

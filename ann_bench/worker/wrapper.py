@@ -67,8 +67,8 @@ class Wrapper:
         """Make the index from what `save` wrote, in a new process. Goes with `save`."""
         raise NotImplementedError
 
-    def size_bytes(self) -> int:
-        """Return the index's own count of its bytes in memory. Optional."""
+    def size_bytes(self) -> "int | None":
+        """Return the index's own count of its bytes in memory, None where it has none. Optional."""
         raise NotImplementedError
 
     def distance_computations(self) -> int:

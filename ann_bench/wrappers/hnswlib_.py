@@ -41,4 +41,5 @@ class HnswLib(Wrapper):
         self.index.load_index(os.fspath(path))
 
     def size_bytes(self):
-        return self.index.index_file_size()
+        # Releases before 0.8 do not tell.
+        return self.index.index_file_size() if hasattr(self.index, "index_file_size") else None
