@@ -1,6 +1,6 @@
 """Before the first launch: which indexes, and one look at all their settings, which fixes the points."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -161,21 +161,24 @@ class Survey:
         built = [(base_index, new_index)]
         looked = [(base_look, new_look)]
         identical = _identical(looked)
+        chosen = points.choose(
+            base_look.searched,
+            new_look.searched,
+            self._asked.targets,
+            answers=self._count * self._asked.k,
+        )
         builds = self._asked.builds or self._builds(base_index, new_index, identical=identical)
         if builds > 1:
             built = [
                 self._both(number, builds, (base, base_group), (new, new_group)) for number in range(builds)
             ]
-            looked = [(self._look(one, base_group), self._look(other, new_group)) for one, other in built]
-            identical = _identical(looked)
-        chosen = points.choose(
-            looked[0][0].searched,
-            looked[0][1].searched,
-            self._asked.targets,
-            answers=self._count * self._asked.k,
-        )
-        if builds == 1 and not identical:
-            chosen = self._with_luck(chosen, *looked[0])
+            looked = [
+                (self._look(one, _queries(chosen.base)), self._look(other, _queries(chosen.new)))
+                for one, other in built
+            ]
+            identical = identical and _identical(looked)
+        elif not identical:
+            chosen = self._with_luck(chosen, base_look, new_look)
         indexes.forget_oldest([index for pair in built for index in pair])
         in_process = all(_in_process(look.counters) for both in looked for look in both)
         return Frozen(
@@ -202,7 +205,7 @@ class Survey:
         for group in groups:
             index = self._index(side, group)
             self._report(f"{side.title}: looking at {len(group.queries)} settings once")
-            look = self._look(index, group)
+            look = self._look(index, group.queries)
             found.append((look.covered(self._asked.targets), group, index, look))
             if found[-1][0] >= 1:
                 break
@@ -251,12 +254,12 @@ class Survey:
                 slowest = max(slowest, reply["query_ns"])
         return min(len(self._order), max(SEARCHED_QUERIES, int(SEARCH_NS / slowest)))
 
-    def _look(self, index: Index, group: BuildGroup) -> _Look:
-        """Search with every query setting once; tell recall, time and answers."""
+    def _look(self, index: Index, queries: Sequence[Mapping[str, Any]]) -> _Look:
+        """Search with each of these settings once; tell recall, time and answers."""
         look = _Look()
         with self._bench.loaded(index, "look") as worker:
             look.build_info = dict(worker.build_info)
-            for query in group.queries:
+            for query in queries:
                 worker.request("set_query", "set_query", self._bench.search_s, threads=1, parameters=query)
                 reply = worker.request("run", "search", self._bench.search_s, first=0, last=self._count)
                 ids = np.load(reply["ids"])
@@ -278,6 +281,11 @@ class Survey:
         record: dict[str, Any] = {"k": self._asked.k, "dataset": {"queries": len(ids)}}
         right, attainable = metrics.right_answers(metrics.Sample(record, arrays, self._truth.part(asked)))
         return np.asarray(right, dtype=np.int64), int(attainable.sum())
+
+
+def _queries(settings: Sequence[Searched]) -> list[dict[str, Any]]:
+    """Return the query parameters of settings, each once."""
+    return [dict(found) for found in dict.fromkeys(tuple(one.query.items()) for one in settings)]
 
 
 def _identical(looked: Sequence[tuple[_Look, _Look]]) -> bool | None:

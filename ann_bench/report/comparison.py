@@ -10,9 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from ann_bench.compare.estimate import estimate
+from ann_bench.compare.estimate import alpha_of, estimate
 from ann_bench.compare.launch import Shown, show
 from ann_bench.compare.store import Recorded
+from ann_bench.compare.verdict import LUCK_WIDTH, units
 from ann_bench.frontier import nines
 from ann_bench.report import scales
 from ann_bench.report.captions import one_line
@@ -39,11 +40,12 @@ def draw(recorded: Recorded) -> Figure | None:
         ends = nines([low, high], points.answers)
         grid = 1 - 10.0 ** -np.linspace(ends[0], ends[1], _RECALLS)
     everywhere = [replace(each, targets=tuple(grid.tolist())) for each in recorded.points]
-    shown = [
-        told
+    counting = [
+        (launch.build, told)
         for launch in recorded.launches
         if (told := show(launch, everywhere[launch.build], recorded.plan["clock"])) is not None
     ]
+    shown = [told for _, told in counting]
     if len(shown) < 2 or len(grid) < 2:
         return None
     with drawing(), quiet():
@@ -61,7 +63,7 @@ def draw(recorded: Recorded) -> Figure | None:
         ratio = _axes(figure, bottom, _RATIO_HEIGHT)
         curves = _axes(figure, bottom + _RATIO_HEIGHT + _BETWEEN, _CURVES_HEIGHT)
         _draw_curves(curves, recorded, grid, shown)
-        _draw_ratio(ratio, recorded, grid, shown)
+        _draw_ratio(ratio, recorded, grid, units([build for build, _ in counting], shown))
     return figure
 
 
@@ -146,8 +148,11 @@ def _draw_curves(
 def _draw_ratio(
     axes: Axes, recorded: Recorded, grid: npt.NDArray[np.float64], shown: Sequence[Shown]
 ) -> None:
-    found = [estimate(changes) for changes in zip(*(told.at for told in shown), strict=True)]
-    middle, low, high = (np.exp([getattr(one, end) for one in found]) for end in ("change", "low", "high"))
+    alpha = alpha_of(len(recorded.launches))
+    found = [estimate(changes, alpha) for changes in zip(*(told.at for told in shown), strict=True)]
+    luck = LUCK_WIDTH * max(recorded.points[0].luck, default=0.0)
+    middle = np.exp([one.change for one in found])
+    low, high = np.exp([one.low - luck for one in found]), np.exp([one.high + luck for one in found])
     margin = 1 - recorded.plan["margin"]
     bottom = min(*low, 1 - _LEAST_RANGE, margin - 0.01)
     top = max(*high, 1 + _LEAST_RANGE)

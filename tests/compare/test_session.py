@@ -151,7 +151,7 @@ def test_one_index_of_each_side_leaves_room_for_luck(compare: Compare) -> None:
     assert luck is not None
     assert none is not None
     assert len(luck.points[0].luck) == 1 + len(luck.points[0].recalls)
-    assert all(0.005 < value < 2 for value in luck.points[0].luck)
+    assert all(value > 0 for value in luck.points[0].luck)
     assert not none.points[0].luck
     assert none.plan["builds"] == 1
 
