@@ -269,7 +269,7 @@ class Workshop:
         if name is not None and canonical(name) != canonical(library):
             raise UsageError(
                 f"--against: got {text}; it is {name}, and {self._algorithm.name} measures {library}: "
-                f"name a {library}, or another --algorithm"
+                f"name a version of {library}, or another --algorithm"
             )
 
     def _check_environment(self, text: str) -> None:

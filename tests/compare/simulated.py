@@ -11,8 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ann_bench.compare.launch import Launch, Quad
+from ann_bench.compare.estimate import LOOKS
+from ann_bench.compare.launch import Launch, Quad, Shown, show
 from ann_bench.compare.points import Points, Searched
+from ann_bench.compare.verdict import Verdict, judge_changes
 
 LEVEL_SD = 0.086
 LEVEL_LASTS_S = 5.0
@@ -93,3 +95,38 @@ class Machine:
                     times = [times[0], times[1], times[3], times[2]]
                 quads.append(Quad(pair, control, swapped, 1000, times, times, cut))
         return Launch(number, 0, quads)
+
+
+MARGIN = 0.02
+POINTS = points()
+
+
+def decided(machine: Machine) -> Verdict:
+    """Return the verdict on a machine, after as many launches as it takes."""
+    shown: list[Shown] = []
+    for launch in machine.launches():
+        if (told := show(launch, POINTS, "cpu")) is not None:
+            shown.append(told)
+        if len(shown) in LOOKS:
+            verdict = judge_changes(shown, POINTS, margin=MARGIN)
+            if verdict.decided:
+                return verdict
+    raise AssertionError
+
+
+def trials(count: int, **of_a_machine: float) -> list[Verdict]:
+    """Return the verdicts on so many machines."""
+    return [decided(Machine(seed, **of_a_machine)) for seed in range(count)]
+
+
+def covered(verdicts: list[Verdict], truth: float) -> float:
+    """Return the share of intervals that hold the truth."""
+    found = [verdict.change for verdict in verdicts if verdict.change]
+    return float(np.mean([change.low <= truth <= change.high for change in found]))
+
+
+def width(verdicts: list[Verdict]) -> float:
+    """Return the mean width of the intervals, in log units."""
+    return float(
+        np.mean([verdict.change.high - verdict.change.low for verdict in verdicts if verdict.change])
+    )
