@@ -3,6 +3,8 @@
 A message says what is wrong, where, the offending value, what is allowed and what to do, in one or two lines.
 """
 
+INTERRUPTED = 130  # the exit code after Ctrl-C, as shells have it
+
 
 class AnnBenchError(Exception):
     """The root of our errors. `exit_code` is what the process ends with."""

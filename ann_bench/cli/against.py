@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ann_bench.cli.arguments import Parser, integer, share
+from ann_bench.errors import INTERRUPTED, AnnBenchError, ResultsError, SideError, UsageError
 from ann_bench.text import printable
 
 if TYPE_CHECKING:
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
 
 # Flags of a sweep that a comparison has no use for, by their names in the namespace.
 _NOT_HERE = ("batch", "label", "force", "retry_failed", "dry_run", "list_algorithms", "plot")
-
-
-_NO_SIDE, _INTERRUPTED = 5, 130
 
 
 def add_arguments(parser: Parser) -> None:
@@ -77,7 +75,6 @@ def add_arguments(parser: Parser) -> None:
 
 def main(args: argparse.Namespace, dataset: "Dataset", chosen: "Sequence[Algorithm]", cpu: int) -> int:
     """Run the comparisons that the arguments ask for, one algorithm after the other; return the exit code."""
-    from ann_bench.errors import AnnBenchError, UsageError
     from ann_bench.machine import allowed_cpus
     from ann_bench.supervised import Commands
 
@@ -96,18 +93,16 @@ def main(args: argparse.Namespace, dataset: "Dataset", chosen: "Sequence[Algorit
                 raise
             # The others are compared all the same, and what they end with is not forgotten.
             _tell(f"error: {algorithm.name}: {printable(error, keep=chr(10))}")
-            codes.append(_NO_SIDE if error.exit_code == 1 else error.exit_code)
-        if codes[-1] == _INTERRUPTED:
+            codes.append(SideError.exit_code if error.exit_code == 1 else error.exit_code)
+        if codes[-1] == INTERRUPTED:
             break
     # The gravest: interrupted, a side that does not run, a regression, invalid, inconclusive, passed.
-    return max(codes, key=(0, 3, 4, 1, _NO_SIDE, _INTERRUPTED).index)
+    return max(codes, key=(0, 3, 4, 1, SideError.exit_code, INTERRUPTED).index)
 
 
 @contextlib.contextmanager
 def no_false_verdict() -> Iterator[None]:
     """Let an error of any kind end with 5 where it would end with 1, which says regression."""
-    from ann_bench.errors import AnnBenchError, SideError
-
     try:
         yield
     except AnnBenchError as error:
@@ -131,8 +126,6 @@ def default_algorithms(algorithms: "dict[str, Algorithm]") -> "list[Algorithm]":
 
 def check(args: argparse.Namespace) -> None:
     """Raise `UsageError` where flags do not go together."""
-    from ann_bench.errors import UsageError
-
     flag = "--against" if args.against else "--versus"
     if args.against and args.versus:
         raise UsageError("--against: got it with --versus; ask one thing at a time")
@@ -149,7 +142,6 @@ def check(args: argparse.Namespace) -> None:
 def _sides(args: argparse.Namespace, algorithm: "Algorithm", commands: "Commands") -> "tuple[Side, Side]":
     from ann_bench import config
     from ann_bench.compare.sides import Workshop
-    from ann_bench.errors import UsageError
 
     def workshop(algorithm: "Algorithm") -> Workshop:
         return Workshop(algorithm, args.definitions, commands, _tell)
@@ -170,7 +162,6 @@ def _compare(args: argparse.Namespace, dataset: "Dataset", cpu: int, base: "Side
     from ann_bench.cli import against_text
     from ann_bench.compare.session import run_comparison
     from ann_bench.compare.survey import Asked
-    from ann_bench.errors import UsageError
 
     for side in (base, new):
         if dataset.distance not in side.algorithm.distances:
@@ -202,7 +193,7 @@ def _compare(args: argparse.Namespace, dataset: "Dataset", cpu: int, base: "Side
         launched=lambda launch, verdict: _tell(against_text.progress(launch, verdict)),
     )
     if outcome.recorded is None:
-        return _INTERRUPTED
+        return INTERRUPTED
     picture = _draw(outcome.recorded)
     try:
         _show(args.format, outcome.recorded, picture, interrupted=outcome.interrupted)
@@ -210,7 +201,7 @@ def _compare(args: argparse.Namespace, dataset: "Dataset", cpu: int, base: "Side
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if not outcome.interrupted:
         _remember(args, outcome.recorded)
-    return _INTERRUPTED if outcome.interrupted else outcome.recorded.verdict().exit_code
+    return INTERRUPTED if outcome.interrupted else outcome.recorded.verdict().exit_code
 
 
 def _show(form: str, recorded: "Recorded", picture: Path | None, *, interrupted: bool) -> None:
@@ -229,7 +220,6 @@ def _show(form: str, recorded: "Recorded", picture: Path | None, *, interrupted:
 
 def _draw(recorded: "Recorded") -> Path | None:
     """Draw the comparison beside its launches; None where there is too little to draw, or no room for it."""
-    from ann_bench.errors import ResultsError
     from ann_bench.report import comparison
     from ann_bench.report.figure import save
 
@@ -249,7 +239,6 @@ def _remember(args: argparse.Namespace, recorded: "Recorded") -> None:
     """Add the comparison to the history."""
     from ann_bench import history
     from ann_bench.compare.summary import history_entry
-    from ann_bench.errors import ResultsError
 
     try:
         history.append(args.results, history_entry(recorded))

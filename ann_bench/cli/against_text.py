@@ -16,11 +16,11 @@ from ann_bench.compare.launch import Clock, Launch
 from ann_bench.compare.launch import show as show_launch
 from ann_bench.compare.store import Recorded
 from ann_bench.compare.verdict import LUCK_WIDTH, Verdict
+from ann_bench.errors import INTERRUPTED
 from ann_bench.report.units import humanise
 from ann_bench.text import printable
 
 _COLOURS = {"pass": "green", "regression": "red", "inconclusive": "yellow", "invalid": "yellow"}
-_INTERRUPTED = 130
 _HEAD = ("NEW / BASE", "interval", "queries/s at", "BASE", "NEW")
 
 
@@ -82,7 +82,7 @@ def as_json(recorded: Recorded, *, interrupted: bool) -> dict[str, Any]:
     verdict = recorded.verdict()
     return {
         "verdict": verdict.name,
-        "exit_code": _INTERRUPTED if interrupted else verdict.exit_code,
+        "exit_code": INTERRUPTED if interrupted else verdict.exit_code,
         "reason": verdict.reason,
         "word": verdict.word,
         "interrupted": interrupted,

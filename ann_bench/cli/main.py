@@ -10,13 +10,12 @@ import sys
 from collections.abc import Sequence
 
 from ann_bench import __version__
-from ann_bench.errors import AnnBenchError
+from ann_bench.errors import INTERRUPTED, AnnBenchError
 
 COMMANDS = (
     *("run", "plot", "compare", "datasets", "install", "algorithms"),
     *("results", "history", "index", "doctor"),
 )
-_INTERRUPTED = 130
 _PYTHON = (3, 11)
 _NEEDED = (
     *("h5py", "matplotlib", "numpy", "pooch", "psutil"),
@@ -99,7 +98,7 @@ def main(arguments: Sequence[str] | None = None, *, script: str | None = None) -
         return error.exit_code
     except KeyboardInterrupt:
         print(f"{parser.prog}: interrupted", file=sys.stderr)
-        return _INTERRUPTED
+        return INTERRUPTED
     except BrokenPipeError:  # `ann-bench results list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return code

@@ -32,6 +32,11 @@ class Searched:
     recall: float
     ns_per_query: float
 
+    @property
+    def key(self) -> str:
+        """What tells the setting from others."""
+        return repr(sorted(self.query.items()))
+
 
 @dataclass(frozen=True)
 class Points:
@@ -106,10 +111,10 @@ class Points:
 
     def at_recalls(self, base: Sequence[Searched], new: Sequence[Searched]) -> Self:
         """Return the same points with the recalls and times that these looks showed, of another build."""
-        looked = [{repr(sorted(setting.query.items())): setting for setting in side} for side in (base, new)]
+        looked = [{setting.key: setting for setting in side} for side in (base, new)]
         found = (
-            tuple(by_query[repr(sorted(setting.query.items()))] for setting in side)
-            for by_query, side in zip(looked, (self.base, self.new), strict=True)
+            tuple(by_key[setting.key] for setting in side)
+            for by_key, side in zip(looked, (self.base, self.new), strict=True)
         )
         return replace(self, base=next(found), new=next(found))
 

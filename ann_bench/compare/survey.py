@@ -90,22 +90,17 @@ class Frozen:
 
 @dataclass
 class _Look:
-    """What one look at all query settings of an index showed; `answers` by setting."""
+    """What one look at all query settings of an index showed; dictionaries are by `Searched.key`."""
 
     searched: list[Searched] = field(default_factory=list)
     answers: dict[str, bytes] = field(default_factory=dict)
+    right: dict[str, npt.NDArray[np.int64]] = field(default_factory=dict)
     counters: list[dict[str, Any]] = field(default_factory=list)
-    right: list[npt.NDArray[np.int64]] = field(default_factory=list)
     build_info: dict[str, Any] = field(default_factory=dict)
 
     def redrawn(self, chosen: Sequence[Searched], shares: npt.NDArray[np.float64]) -> tuple[Searched, ...]:
         """Return settings with the recall that other shares of the queries give."""
-        by_query = {repr(sorted(one.query.items())): place for place, one in enumerate(self.searched)}
-        places = [by_query[repr(sorted(one.query.items()))] for one in chosen]
-        return tuple(
-            replace(one, recall=float(shares @ self.right[place]))
-            for one, place in zip(chosen, places, strict=True)
-        )
+        return tuple(replace(one, recall=float(shares @ self.right[one.key])) for one in chosen)
 
     def covered(self, targets: Sequence[float]) -> float:
         """Return the share of the span of the targets that these settings' recalls enclose."""
@@ -265,9 +260,10 @@ class Survey:
                 ids = np.load(reply["ids"])
                 ns = reply["timed_ns"] / self._count
                 right, attainable = self._right(ids)
-                look.searched.append(Searched(dict(query), float(right.sum() / max(attainable, 1)), ns))
-                look.right.append(right)
-                look.answers[repr(sorted(query.items()))] = ids.tobytes()
+                searched = Searched(dict(query), float(right.sum() / max(attainable, 1)), ns)
+                look.searched.append(searched)
+                look.right[searched.key] = right
+                look.answers[searched.key] = ids.tobytes()
                 look.counters.append(reply["counters"])
         return look
 
@@ -285,7 +281,7 @@ class Survey:
 
 def _queries(settings: Sequence[Searched]) -> list[dict[str, Any]]:
     """Return the query parameters of settings, each once."""
-    return [dict(found) for found in dict.fromkeys(tuple(one.query.items()) for one in settings)]
+    return list({one.key: one.query for one in settings}.values())
 
 
 def _identical(looked: Sequence[tuple[_Look, _Look]]) -> bool | None:
