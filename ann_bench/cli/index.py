@@ -61,13 +61,23 @@ def _info(args: argparse.Namespace) -> int:
         "size": size,
     }
     for name, value in facts.items():
-        if name != "size_bytes":
+        if name == "tuned":
+            lines["tuned for"] = _tuned_text(value)
+        elif name not in ("kind", "size_bytes"):
             lines[name] = f"{value:,}" if isinstance(value, int) and name != "seed" else str(value)
     for name, text in lines.items():
         print(f"{name:14} {text}")
     print()
     _print_sections(description["sections"], rows)
     return 0
+
+
+def _tuned_text(tuned: list[tuple[float, int, int, int]]) -> str:
+    """Return which recalls an index knows the effort for, the default first."""
+    if not tuned:
+        return "nothing"
+    recalls = ", ".join(f"{recall:g}" for recall, *_ in tuned)
+    return f"recall {recalls} of {tuned[0][1]} neighbours"
 
 
 def _print_sections(sections: list[dict[str, Any]], rows: int | None) -> None:

@@ -10,6 +10,8 @@
 """
 
 from ann_bench.engine._native import DamagedIndexError, build_info
+from ann_bench.engine.flat import Flat
 from ann_bench.engine.forest import Forest
+from ann_bench.engine.graph import Graph
 
-__all__ = ["DamagedIndexError", "Forest", "build_info"]
+__all__ = ["DamagedIndexError", "Flat", "Forest", "Graph", "build_info"]

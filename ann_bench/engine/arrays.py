@@ -51,3 +51,43 @@ def as_engine_array(values: npt.ArrayLike, distance: str, name: str) -> EngineAr
         return np.asarray(array, order="C")
     with np.errstate(over="ignore"):  # what overflows becomes infinite, and the engine refuses that
         return np.asarray(array, dtype=np.float32, order="C")
+
+
+def as_row_numbers(rows: npt.ArrayLike, count: int, name: str) -> npt.NDArray[np.uint32]:
+    """Return row numbers of an index of `count` rows, given as such or as a bool array of shape (count,).
+
+    Raises
+    ------
+    TypeError
+        If these are neither integers nor bool.
+    ValueError
+        If the shape is another, or there is no such row.
+    """
+    array = np.asarray(rows)
+    if array.dtype == np.bool_:
+        if array.shape != (count,):
+            raise ValueError(f"{name}: got bool of shape {array.shape}; it is of shape ({count},)")
+        return np.flatnonzero(array).astype(np.uint32)
+    if array.size == 0:
+        return np.empty(0, dtype=np.uint32)
+    if array.dtype.kind not in "ui":
+        raise TypeError(f"{name}: got dtype {array.dtype}; it is row numbers, or bool of shape ({count},)")
+    if array.ndim > 1:
+        raise ValueError(f"{name}: got shape {array.shape}; row numbers have one axis")
+    if array.min() < 0 or array.max() >= count:
+        wrong = array.min() if array.min() < 0 else array.max()
+        raise ValueError(f"{name}: got row {wrong}; the index has rows 0 to {count - 1}")
+    return np.atleast_1d(array).astype(np.uint32)
+
+
+def as_row_bits(rows: npt.ArrayLike, count: int, name: str) -> npt.NDArray[np.uint64]:
+    """Return a bit for each row of an index of `count` rows, in words; see `as_row_numbers`."""
+    array = np.asarray(rows)
+    if array.dtype != np.bool_ or array.shape != (count,):
+        mask = np.zeros(count, dtype=np.bool_)
+        mask[as_row_numbers(array, count, name)] = True
+        array = mask
+    words = np.zeros((count + 63) // 64, dtype="<u8")
+    packed = np.packbits(array, bitorder="little")
+    words.view(np.uint8)[: len(packed)] = packed
+    return words

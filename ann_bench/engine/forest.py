@@ -1,14 +1,13 @@
 """A forest of random-projection trees."""
 
 import os
-from typing import Any, NoReturn, Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from ann_bench.engine import _native
-from ann_bench.engine.arrays import as_engine_array
-from ann_bench.engine.tuning import tune
+from ann_bench.engine.kind import KindOfIndex, train_array
 
 
 def _present_ids(present: npt.ArrayLike | None, rows: int) -> npt.NDArray[np.uint32] | None:
@@ -21,7 +20,7 @@ def _present_ids(present: npt.ArrayLike | None, rows: int) -> npt.NDArray[np.uin
     return np.flatnonzero(mask).astype(np.uint32)
 
 
-class Forest:
+class Forest(KindOfIndex):
     """An index of rows that finds those nearest to a vector, approximately.
 
     Each tree divides the rows by hyperplanes until a leaf holds few of them. A query walks all trees in one
@@ -29,27 +28,12 @@ class Forest:
     most promising of them exactly. The method is that of Annoy (https://github.com/spotify/annoy): more trees
     and a larger `search_k` find more of the true neighbours, and take longer.
 
-    Made by `Forest.build` or `Forest.open`. It does not change afterwards, and may be queried from several
-    threads at once; no method holds the GIL while it works.
-
-    Distances are ``euclidean`` (L2), ``angular`` (1 - cos; 1 if either vector is zero), ``dot`` (minus the
-    inner product), ``hamming`` (share of differing bits) and ``manhattan`` (L1).
+    For every distance.
     """
 
-    __slots__ = ("_distance", "_index")
+    __slots__ = ()
 
-    _index: _native.Forest
-    _distance: str
-
-    def __init__(self) -> None:
-        raise TypeError("a Forest is made by Forest.build(train, ...) or Forest.open(path)")
-
-    @classmethod
-    def _of(cls, index: _native.Forest) -> Self:
-        forest = cls.__new__(cls)
-        forest._index = index
-        forest._distance = index.info()["distance"]
-        return forest
+    kind = "forest"
 
     @classmethod
     def build(
@@ -108,55 +92,15 @@ class Forest:
         OSError
             If `path` cannot be written.
         """
-        array = as_engine_array(train, distance, "train")
-        if array.ndim != 2 or 0 in array.shape:
-            raise ValueError(
-                f"train: got shape {array.shape}; it is (n, d) with at least one row and one column"
-            )
+        array = train_array(train, distance)
         ids = _present_ids(present, len(array))
         file = None if path is None else os.fsencode(path)
-        forest = cls._of(_native.Forest.build(array, distance, n_trees, seed, threads, ids, file))
+        forest = cls._of(_native.build_forest(array, distance, n_trees, seed, threads, ids, file))
         if target_recall is not None:
             forest.tune(target_recall, k, seed=seed, threads=threads)
             if path is not None:
                 forest.save(path)
         return forest
-
-    @classmethod
-    def open(cls, path: str | os.PathLike[str], mode: str = "mmap") -> Self:
-        """Return the index that `save` wrote to `path`.
-
-        Parameters
-        ----------
-        path
-            The file. Nobody may truncate it while it is open; `save` to the same path is fine, as it puts a
-            new file in the old one's place.
-        mode
-            ``mmap``: mapped read-only, at once whatever its size; processes that open one file share its
-            pages. ``ram``: read into memory of this process, in huge pages where the system has them: opening
-            takes the time of reading, and searches then wait for nothing.
-
-        Raises
-        ------
-        DamagedIndexError
-            (a ValueError) If the file is no index, was cut off, or comes from another version. Damage behind
-            the header is not looked for: it can give wrong answers, or this error from `query`, not worse.
-        OSError
-            If the file cannot be read.
-        ValueError
-            If there is no such mode.
-        """
-        return cls._of(_native.Forest.open(os.fsencode(path), mode))
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the index to one file, whole or not at all: it is written beside `path` and renamed.
-
-        Raises
-        ------
-        OSError
-            If the file cannot be written.
-        """
-        self._index.save(os.fsencode(path))
 
     def query(
         self,
@@ -165,6 +109,8 @@ class Forest:
         search_k: int | None = None,
         *,
         rerank: int | None = None,
+        recall: float | None = None,
+        allow: npt.ArrayLike | None = None,
         threads: int = 1,
     ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
         """Return the row numbers and distances of the `k` nearest rows found, nearest first, ties by number.
@@ -185,6 +131,10 @@ class Forest:
         rerank
             How many of the rows that look nearest by their codes to compare exactly, >= 1; at least `k` are.
             By default what `tune` found, or 3 k + 30.
+        recall
+            In (0, 1]: search as hard as `tune` found to be enough for this share of the neighbours.
+        allow
+            The only rows to answer with: row numbers, or a bool array of shape (n,). Default: all.
         threads
             How many threads share the work on many vectors.
 
@@ -204,86 +154,19 @@ class Forest:
         DamagedIndexError
             If the file that the index was opened from turns out to be damaged.
         """
-        return self._index.query(
-            as_engine_array(vectors, self._distance, "vectors"), k, search_k, rerank, threads
-        )
-
-    def tune(
-        self, target_recall: float, k: int = 10, *, queries: int = 200, seed: int = 0, threads: int = 1
-    ) -> float:
-        """Choose what queries do by default, to find a share of the neighbours; return the share found.
-
-        Asks for the neighbours of `queries` random rows, each without itself, exactly and then with less and
-        less effort: the smallest `search_k` and `rerank` that reach the target become the defaults, and
-        `save` keeps them. Queries unlike the rows need more: give `search_k` yourself then. Not to be called
-        while other threads query.
-
-        Parameters
-        ----------
-        target_recall
-            In (0, 1]: the share of the true `k` nearest rows to find, on average. If a search through
-            everything but its codes cannot reach it, everything is compared.
-        k
-            How many neighbours, >= 1.
-        queries
-            How many rows to ask for, >= 1.
-        seed
-            Chooses the rows.
-        threads
-            How many threads share the work.
-
-        Raises
-        ------
-        ValueError
-            If an argument is out of range, or the index has no two rows.
-        """
-        return tune(self, target_recall, k, queries, seed, threads)
-
-    def vector(self, row: int) -> npt.NDArray[np.float32]:
-        """Return row number `row` as it was given: float32, shape (d,); 0 and 1 for hamming.
-
-        Raises
-        ------
-        ValueError
-            If there is no such row.
-        """
-        return self._index.vector(row)
+        return self._query(vectors, k, search_k, rerank, recall, allow, threads)
 
     def info(self) -> dict[str, Any]:
         """Return what the index is.
 
-        The keys are distance, dimension, rows, present (rows that can be found), n_trees, seed,
-        code_width, nodes (splits), boughs, leaves, search_k and rerank (None unless tuned), and size_bytes.
+        The keys are those of every kind, and n_trees, seed, code_width, nodes (splits), boughs and leaves.
         """
-        return self._index.info()
-
-    @property
-    def distance(self) -> str:
-        """Name of the distance."""
-        return self._distance
-
-    @property
-    def dimension(self) -> int:
-        """Length of a vector (number of bits for hamming)."""
-        return int(self.info()["dimension"])
+        return super().info()
 
     @property
     def n_trees(self) -> int:
         """Number of trees."""
         return int(self.info()["n_trees"])
-
-    @property
-    def size_bytes(self) -> int:
-        """Bytes of the index: of its saved file, and in memory if it was built here."""
-        return int(self.info()["size_bytes"])
-
-    @property
-    def distance_computations(self) -> int:
-        """How many leaf entries all queries so far estimated the distance of: a row once for each tree."""
-        return self._index.distance_computations
-
-    def __len__(self) -> int:
-        return int(self.info()["rows"])
 
     def __repr__(self) -> str:
         facts = self.info()
@@ -291,6 +174,3 @@ class Forest:
             f"<Forest of {facts['n_trees']} trees over {facts['rows']:,} x {facts['dimension']} "
             f"{facts['distance']}, {facts['size_bytes'] / 1e6:,.1f} MB>"
         )
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("a Forest is not pickled: save() it, and open() the file where it is needed")

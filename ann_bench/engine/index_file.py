@@ -4,7 +4,6 @@ import os
 from typing import Any
 
 from ann_bench.engine import _native
-from ann_bench.engine.forest import Forest
 
 
 def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -22,7 +21,8 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
         If the file cannot be read.
     """
     description = _native.describe_file(os.fsencode(path))
-    facts = Forest.open(path).info() if description["kind"] == "forest" else None
+    known = description["kind"] in ("flat", "forest", "graph")
+    facts = _native.open_index(os.fsencode(path), "mmap").info() if known else None
     return description | {"facts": facts}
 
 

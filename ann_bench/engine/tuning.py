@@ -1,59 +1,137 @@
-"""How hard a forest must search to find a given share of the neighbours."""
+"""How hard an index must search to find a given share of the neighbours."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-if TYPE_CHECKING:
-    from ann_bench.engine.forest import Forest
+from ann_bench.engine.arrays import as_engine_array
 
-_STEP = 1.03
+if TYPE_CHECKING:
+    from ann_bench.engine.kind import KindOfIndex
+
+DEFAULT_RECALLS = (0.8, 0.9, 0.95, 0.98, 0.99, 0.995)
+"""What `recall=` of a query can ask for, besides the target."""
+
+_STEP = 1.04
 """Efforts closer than by this factor are not told apart."""
 
+_MORE_REACH = (1.0, 1.15, 1.4)
+"""A search that reaches further needs to compare fewer rows exactly: what is tried, as factors."""
 
-def tune(forest: Forest, target_recall: float, k: int, queries: int, seed: int, threads: int) -> float:
-    """See `Forest.tune`."""
-    if not 0 < target_recall <= 1:
-        raise ValueError(f"target_recall: got {target_recall}; it is above 0, and 1 at most")
-    if k < 1 or queries < 1:
+Distances = npt.NDArray[np.float32]
+Effort = tuple[int, int]
+"""Reach and rerank."""
+
+
+def tune(
+    index: KindOfIndex,
+    target_recall: float,
+    k: int,
+    recalls: tuple[float, ...],
+    queries: int | npt.ArrayLike,
+    seed: int,
+    threads: int,
+) -> float:
+    """See `KindOfIndex.tune`."""
+    for recall in (target_recall, *recalls):
+        if not 0 < recall <= 1:
+            raise ValueError(f"target_recall: got {recall}; it is above 0, and 1 at most")
+    if k < 1 or (isinstance(queries, int) and queries < 1):
         raise ValueError(f"k, queries: got {k} and {queries}; both are at least 1")
-    facts = forest.info()
-    rows, present, everything = facts["rows"], facts["present"], facts["n_trees"] * facts["present"]
-    if present < 2:
+    if index.info()["present"] < 2:
         raise ValueError("an index with fewer than two rows cannot be tuned: no row has a neighbour")
-    neighbours = min(k, present - 1)
-    asked = np.random.default_rng(seed).permutation(rows)[:queries]
-    vectors: npt.NDArray[Any] = np.stack([forest.vector(int(row)) for row in asked])
-    if facts["distance"] == "hamming":
-        vectors = vectors.astype(np.bool_)
+    tuner = Tuner(index, k, queries, seed, threads)
+    target = tuner.least_effort(target_recall)
+    others = [(recall, tuner.least_effort(recall)) for recall in sorted(recalls) if recall != target_recall]
+    index._index.set_tuned([(recall, k, *effort) for recall, effort in [(target_recall, target), *others]])
+    return tuner.recall(target)
 
-    def distances(search_k: int, rerank: int | None = None) -> npt.NDArray[np.float32]:
-        ids, found = forest.query(vectors, neighbours + 1, search_k, rerank=rerank, threads=threads)
-        others = np.where(ids == asked[:, None], np.inf, found)
-        return np.sort(others, axis=1)[:, :neighbours].astype(np.float32)
 
-    farthest = distances(everything)[:, -1:]
+class Tuner:
+    """Finds, for one index and one `k`, the least effort that reaches a recall.
 
-    def reaches(search_k: int, rerank: int) -> bool:
-        return bool((distances(search_k, rerank) <= farthest).mean() >= target_recall)
+    Parameters are those of `KindOfIndex.tune`. What a search looks at is counted: 1 for each distance that is
+    estimated, and for an exact one as many as fit into the time of it.
+    """
 
-    rerank = 3 * k + 30
-    while rerank < present and not reaches(everything - 1, rerank):
-        rerank *= 2
-    search_k = _smallest(lambda effort: reaches(effort, rerank), neighbours, everything)
-    rerank = _smallest(lambda effort: reaches(search_k, effort), neighbours, rerank)
-    forest._index.set_default_effort(search_k, rerank)
-    return float((distances(search_k, rerank) <= farthest).mean())
+    def __init__(
+        self, index: KindOfIndex, k: int, queries: int | npt.ArrayLike, seed: int, threads: int
+    ) -> None:
+        self._index = index._index
+        self._threads = threads
+        self._k = min(k, index.info()["present"] - 1)
+        self._whole: Effort = self._index.whole_effort()
+        self._exact_cost = 4 + index.dimension / 64
+        self._known: dict[Effort, tuple[float, float]] = {}
+        self._ask = self._asker(index, queries, seed)
+        self._farthest = self._ask(self._whole)[:, -1:]
+
+    def recall(self, effort: Effort) -> float:
+        """Return the share of the neighbours that searches with this effort find."""
+        return self._measure(effort)[0]
+
+    def cost(self, effort: Effort) -> float:
+        """Return what a search with this effort looks at, on average."""
+        return self._measure(effort)[1]
+
+    def least_effort(self, target_recall: float) -> Effort:
+        """Return the effort that reaches the recall and looks at least; the whole one if no other does."""
+        whole_reach, whole_rerank = self._whole
+        wide = min(max(self._index.usual_effort(self._k)[1], 3 * self._k + 30), whole_rerank)
+        most = max(whole_reach - 1, 1)
+        while wide < whole_rerank and self.recall((most, wide)) < target_recall:
+            wide = min(2 * wide, whole_rerank)
+        if self.recall((most, wide)) < target_recall:
+            return self._whole
+        reach = _smallest(lambda reach: self.recall((reach, wide)) >= target_recall, 1, most)
+        found = [(reach, wide)]
+        for factor in _MORE_REACH:
+            further = min(round(reach * factor), most)
+            if self.recall((further, wide)) >= target_recall:
+                rerank = _smallest(
+                    lambda rerank, further=further: self.recall((further, rerank)) >= target_recall,
+                    self._k,
+                    wide,
+                )
+                found.append((further, rerank))
+        return min(found, key=self.cost)
+
+    def _measure(self, effort: Effort) -> tuple[float, float]:
+        if effort not in self._known:
+            before = self._index.distance_computations
+            distances = self._ask(effort)
+            computed = (self._index.distance_computations - before) / len(distances)
+            recall = float((distances <= self._farthest).mean())
+            self._known[effort] = recall, computed + self._exact_cost * max(effort[1], self._k)
+        return self._known[effort]
+
+    def _asker(
+        self, index: KindOfIndex, queries: int | npt.ArrayLike, seed: int
+    ) -> Callable[[Effort], Distances]:
+        """Return what gives the distances that searches find, shape (m, k)."""
+        if not isinstance(queries, int):
+            sample = as_engine_array(queries, index.distance, "queries")
+            if sample.ndim != 2 or len(sample) == 0:
+                raise ValueError(
+                    f"queries: got shape {sample.shape}; a sample has shape (m, {index.dimension})"
+                )
+            return lambda effort: self._index.query(sample, self._k, *effort, None, None, self._threads)[1]
+        rng = np.random.default_rng(seed)
+        rows = rng.choice(len(index), size=min(queries, len(index)), replace=False).astype(np.uint32)
+        return lambda effort: self._index.query_rows(rows, self._k, *effort, self._threads)[1]
 
 
 def _smallest(enough: Callable[[int], bool], low: int, high: int) -> int:
     """Return about the smallest number in low..high that is enough, where `high` is known to be."""
+    if enough(low):
+        return low
     while high > low * _STEP and high > low + 1:
         middle = round((low * high) ** 0.5)
+        middle = min(max(middle, low + 1), high - 1)
         if enough(middle):
             high = middle
         else:

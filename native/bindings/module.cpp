@@ -4,16 +4,20 @@
 #include <algorithm>
 #include <chrono>
 #include <limits>
+#include <memory>
 #include <optional>
 #include <string>
 #include <system_error>
+#include <tuple>
+#include <vector>
 
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
-#include "ann_bench/file.hpp"
+#include "ann_bench/flat.hpp"
 #include "ann_bench/forest.hpp"
+#include "ann_bench/graph.hpp"
 #include "section_file.hpp"
 
 namespace py = pybind11;
@@ -79,32 +83,74 @@ Vectors values_of(const py::array& array, Distance distance) {
         "distances");
 }
 
-Forest build(const py::array& train, const std::string& distance, py::handle n_trees, py::handle seed,
-             py::handle threads, const std::optional<py::array_t<std::uint32_t>>& present,
-             const std::optional<std::string>& path) {
-    BuildOptions options;
+struct Rows {
+    Vectors values;
+    std::size_t count;
+    std::uint32_t dimension;
+};
+
+Rows rows_of(const py::array& train, Distance distance) {
+    if (train.ndim() != 2) throw py::value_error("train: an array of shape (n, dimension)");
+    const auto dimension = static_cast<std::size_t>(train.shape(1));
+    if (dimension > max_dimension) throw py::value_error("train: rows have 1 to 65535 dimensions");
+    return {values_of(train, distance), static_cast<std::size_t>(train.shape(0)),
+            static_cast<std::uint32_t>(dimension)};
+}
+
+unsigned threads_of(py::handle threads) {
+    return static_cast<unsigned>(integer(threads, "threads", 1, most_threads));
+}
+
+std::unique_ptr<Index> build_forest(const py::array& train, const std::string& distance, py::handle n_trees,
+                                    py::handle seed, py::handle threads,
+                                    const std::optional<py::array_t<std::uint32_t>>& present,
+                                    const std::optional<std::string>& path) {
+    ForestOptions options;
     options.distance = static_cast<Distance>(distance_number(distance));
     options.trees = static_cast<std::uint32_t>(integer(n_trees, "n_trees", 1, 1'000'000));
     options.seed = integer(seed, "seed", 0, any_number);
-    options.threads = static_cast<unsigned>(integer(threads, "threads", 1, most_threads));
+    options.threads = threads_of(threads);
     if (present) options.present.emplace(present->data(), static_cast<std::size_t>(present->size()));
-    if (train.ndim() != 2) throw py::value_error("train: an array of shape (n, dimension)");
-    const auto count = static_cast<std::size_t>(train.shape(0));
-    const auto dimension = static_cast<std::size_t>(train.shape(1));
-    if (dimension > max_dimension) throw py::value_error("train: rows have 1 to 65535 dimensions");
-    const Vectors vectors = values_of(train, options.distance);
+    const Rows rows = rows_of(train, options.distance);
     const py::gil_scoped_release release;
-    const auto width = static_cast<std::uint32_t>(dimension);
-    return path ? Forest::build_file(vectors, count, width, options, *path)
-                : Forest::build(vectors, count, width, options);
+    return std::make_unique<Forest>(
+        path ? Forest::build_file(rows.values, rows.count, rows.dimension, options, *path)
+             : Forest::build(rows.values, rows.count, rows.dimension, options));
 }
 
-Forest open(const std::string& path, const std::string& mode) {
+std::unique_ptr<Index> build_flat(const py::array& train, const std::string& distance, py::handle threads) {
+    const auto number = static_cast<Distance>(distance_number(distance));
+    const unsigned workers = threads_of(threads);
+    const Rows rows = rows_of(train, number);
+    const py::gil_scoped_release release;
+    return std::make_unique<Flat>(Flat::build(rows.values, rows.count, rows.dimension, number, workers));
+}
+
+std::unique_ptr<Index> build_graph(const py::array& train, const std::string& distance, py::handle degree,
+                                   double alpha, py::handle seed, py::handle threads) {
+    GraphOptions options;
+    options.distance = static_cast<Distance>(distance_number(distance));
+    if (!degree.is_none()) {
+        options.degree = static_cast<std::uint32_t>(integer(degree, "degree", 1, most_degree));
+    }
+    if (!(alpha >= 1 && alpha <= 2)) {
+        throw py::value_error("alpha: got " + py::str(py::float_(alpha)).cast<std::string>() +
+                              "; it is a number from 1 to 2");
+    }
+    options.alpha = static_cast<float>(alpha);
+    options.seed = integer(seed, "seed", 0, any_number);
+    options.threads = threads_of(threads);
+    const Rows rows = rows_of(train, options.distance);
+    const py::gil_scoped_release release;
+    return std::make_unique<Graph>(Graph::build(rows.values, rows.count, rows.dimension, options));
+}
+
+std::unique_ptr<Index> open(const std::string& path, const std::string& mode) {
     if (mode != "mmap" && mode != "ram") {
         throw py::value_error("mode: got \"" + mode + "\"; it is \"mmap\" or \"ram\"");
     }
     const py::gil_scoped_release release;
-    return Forest::open(path, mode == "mmap" ? OpenMode::mmap : OpenMode::ram);
+    return Index::open(path, mode == "mmap" ? OpenMode::mmap : OpenMode::ram);
 }
 
 #ifdef ANN_BENCH_SLOWDOWN_PERCENT
@@ -140,17 +186,39 @@ class Slowdown {
 };
 #endif
 
-py::tuple query(const Forest& forest, const py::array& vectors, py::handle k, py::handle search_k,
-                py::handle rerank, py::handle threads) {
+/// What `reach` is called in this kind of index.
+const char* name_of_reach(const Index& index) {
+    return index.kind() == IndexKind::forest ? "search_k" : "ef";
+}
+
+Effort effort_of(const Index& index, std::size_t k, py::handle reach, py::handle rerank, py::handle recall) {
+    std::optional<float> share;
+    if (!recall.is_none()) {
+        const double given = py::cast<double>(py::float_(py::reinterpret_borrow<py::object>(recall)));
+        if (!(given > 0 && given <= 1)) {
+            throw py::value_error("recall: got " + py::repr(recall).cast<std::string>() +
+                                  "; it is above 0, and 1 at most");
+        }
+        share = static_cast<float>(given);
+    }
+    Effort effort = index.effort_for(k, share);
+    if (!reach.is_none()) effort.reach = integer(reach, name_of_reach(index), 1, any_number);
+    if (!rerank.is_none()) effort.rerank = integer(rerank, "rerank", 1, any_number);
+    return effort;
+}
+
+py::tuple query(const Index& index, const py::array& vectors, py::handle k, py::handle reach,
+                py::handle rerank, py::handle recall,
+                const std::optional<py::array_t<std::uint64_t, py::array::c_style>>& allowed,
+                py::handle threads) {
 #ifdef ANN_BENCH_SLOWDOWN_PERCENT
     const Slowdown slowdown;
 #endif
-    const Facts& facts = forest.facts();
-    const std::size_t answers = integer(k, "k", 1, std::numeric_limits<std::int32_t>::max());
-    Effort effort = forest.default_effort(answers);
-    if (!search_k.is_none()) effort.search_k = integer(search_k, "search_k", 1, any_number);
-    if (!rerank.is_none()) effort.rerank = integer(rerank, "rerank", 1, any_number);
-    const auto workers = static_cast<unsigned>(integer(threads, "threads", 1, most_threads));
+    const Shape facts = index.shape();
+    Request request{integer(k, "k", 1, std::numeric_limits<std::int32_t>::max()), {}};
+    request.effort = effort_of(index, request.k, reach, rerank, recall);
+    request.threads = threads_of(threads);
+    if (allowed) request.allowed.emplace(allowed->data(), static_cast<std::size_t>(allowed->size()));
     const bool many = vectors.ndim() == 2;
     if (vectors.ndim() < 1 || vectors.ndim() > 2 || vectors.shape(vectors.ndim() - 1) != facts.dimension) {
         std::string shape;
@@ -163,46 +231,108 @@ py::tuple query(const Forest& forest, const py::array& vectors, py::handle k, py
     }
     const auto count = many ? static_cast<std::size_t>(vectors.shape(0)) : 1;
     const Vectors values = values_of(vectors, facts.distance);
-    auto shape = many ? py::array::ShapeContainer{count, answers} : py::array::ShapeContainer{answers};
+    auto shape = many ? py::array::ShapeContainer{count, request.k} : py::array::ShapeContainer{request.k};
     py::array_t<std::int32_t> ids(shape);
     py::array_t<float> distances(std::move(shape));
     std::int32_t* const to_ids = ids.mutable_data();
     float* const to_distances = distances.mutable_data();
     {
         const py::gil_scoped_release release;
-        forest.query(values, count, answers, effort, workers, to_ids, to_distances);
+        index.query(values, count, request, to_ids, to_distances);
     }
     return py::make_tuple(std::move(ids), std::move(distances));
 }
 
-py::array_t<float> vector(const Forest& forest, py::handle row) {
-    const std::uint64_t number = integer(row, "row", 0, forest.facts().rows - 1);
-    py::array_t<float> values(static_cast<py::ssize_t>(forest.facts().dimension));
-    forest.vector(number, values.mutable_data());
+py::tuple query_rows(const Index& index, const py::array_t<std::uint32_t, py::array::c_style>& rows,
+                     py::handle k, py::handle reach, py::handle rerank, py::handle threads) {
+    Request request{integer(k, "k", 1, std::numeric_limits<std::int32_t>::max()), {}};
+    request.effort = effort_of(index, request.k, reach, rerank, py::none());
+    request.threads = threads_of(threads);
+    const std::span numbers(rows.data(), static_cast<std::size_t>(rows.size()));
+    py::array_t<std::int32_t> ids({numbers.size(), request.k});
+    py::array_t<float> distances({numbers.size(), request.k});
+    std::int32_t* const to_ids = ids.mutable_data();
+    float* const to_distances = distances.mutable_data();
+    {
+        const py::gil_scoped_release release;
+        index.query_rows(numbers, request, to_ids, to_distances);
+    }
+    return py::make_tuple(std::move(ids), std::move(distances));
+}
+
+void remove(Index& index, const py::array_t<std::uint32_t, py::array::c_style>& rows) {
+    index.remove({rows.data(), static_cast<std::size_t>(rows.size())});
+}
+
+py::array_t<float> vector(const Index& index, py::handle row) {
+    const std::uint64_t number = integer(row, "row", 0, index.shape().rows - 1);
+    py::array_t<float> values(static_cast<py::ssize_t>(index.shape().dimension));
+    index.vector(number, values.mutable_data());
     return values;
 }
 
-void set_default_effort(Forest& forest, py::handle search_k, py::handle rerank) {
-    forest.set_default_effort({integer(search_k, "search_k", 1, any_number),
-                               integer(rerank, "rerank", 1, std::numeric_limits<std::uint32_t>::max())});
+py::list tuned(const Index& index) {
+    py::list all;
+    for (const TunedEffort& one : index.tuned()) {
+        all.append(py::make_tuple(one.recall, one.k, one.effort.reach, one.effort.rerank));
+    }
+    return all;
 }
 
-py::dict info(const Forest& forest) {
-    const Facts& numbers = forest.facts();
-    py::dict facts;
-    facts["distance"] = distance_names[static_cast<std::size_t>(numbers.distance)];
-    facts["dimension"] = numbers.dimension;
-    facts["rows"] = numbers.rows;
-    facts["present"] = numbers.present;
+void set_tuned(Index& index,
+               const std::vector<std::tuple<double, std::uint32_t, std::uint64_t, std::uint64_t>>& all) {
+    std::vector<TunedEffort> tuned;
+    for (const auto& [recall, k, reach, rerank] : all) {
+        tuned.push_back({static_cast<float>(recall), k, {reach, rerank}});
+    }
+    index.set_tuned(std::move(tuned));
+}
+
+const char* name_of(RowType type) {
+    constexpr const char* names[] = {"float32", "float16", "int8", "uint8", "bool"};
+    return names[static_cast<std::size_t>(type)];
+}
+
+void describe(const Forest& forest, py::dict& facts) {
+    const ForestFacts& numbers = forest.facts();
     facts["n_trees"] = numbers.trees;
     facts["seed"] = numbers.seed;
     facts["code_width"] = numbers.width;
     facts["nodes"] = numbers.nodes;
     facts["boughs"] = numbers.boughs;
     facts["leaves"] = numbers.leaves;
-    facts["search_k"] = numbers.search_k == 0 ? py::object(py::none()) : py::int_(numbers.search_k);
-    facts["rerank"] = numbers.rerank == 0 ? py::object(py::none()) : py::int_(numbers.rerank);
-    facts["size_bytes"] = forest.size_bytes();
+}
+
+void describe(const Graph& graph, py::dict& facts) {
+    const GraphFacts& numbers = graph.view().facts;
+    facts["row_type"] = name_of(numbers.type);
+    facts["degree"] = numbers.degree;
+    facts["alpha"] = numbers.alpha;
+    facts["seed"] = numbers.seed;
+    facts["code_width"] = numbers.width;
+    facts["entries"] = numbers.entries;
+}
+
+py::dict info(const Index& index) {
+    const Shape shape = index.shape();
+    py::dict facts;
+    facts["kind"] = name_of(index.kind());
+    facts["distance"] = distance_names[static_cast<std::size_t>(shape.distance)];
+    facts["dimension"] = shape.dimension;
+    facts["rows"] = shape.rows;
+    facts["present"] = index.present();
+    switch (index.kind()) {
+        case IndexKind::forest:
+            describe(dynamic_cast<const Forest&>(index), facts);
+            break;
+        case IndexKind::graph:
+            describe(dynamic_cast<const Graph&>(index), facts);
+            break;
+        case IndexKind::flat:
+            facts["row_type"] = name_of(dynamic_cast<const Flat&>(index).facts().type);
+    }
+    facts["tuned"] = tuned(index);
+    facts["size_bytes"] = index.size_bytes();
     return facts;
 }
 
@@ -233,17 +363,38 @@ PYBIND11_MODULE(_native, module) {
     module.def("build_info", &build_info);
     bind_section_file(module);
     const auto free_of_gil = py::call_guard<py::gil_scoped_release>();
-    py::class_<Forest>(module, "Forest")
-        .def_static("build", &build, py::arg("train").noconvert(), py::arg("distance"), py::arg("n_trees"),
-                    py::arg("seed"), py::arg("threads"), py::arg("present"), py::arg("path"))
-        .def_static("open", &open, py::arg("path"), py::arg("mode"))
-        .def("save", &Forest::save, py::arg("path"), free_of_gil)
-        .def("query", &query, py::arg("vectors").noconvert(), py::arg("k"), py::arg("search_k"),
+    module.def("build_forest", &build_forest, py::arg("train").noconvert(), py::arg("distance"),
+               py::arg("n_trees"), py::arg("seed"), py::arg("threads"), py::arg("present"), py::arg("path"));
+    module.def("build_flat", &build_flat, py::arg("train").noconvert(), py::arg("distance"),
+               py::arg("threads"));
+    module.def("build_graph", &build_graph, py::arg("train").noconvert(), py::arg("distance"),
+               py::arg("degree"), py::arg("alpha"), py::arg("seed"), py::arg("threads"));
+    module.def("open_index", &open, py::arg("path"), py::arg("mode"));
+    py::class_<Index>(module, "Index")
+        .def("save", &Index::save, py::arg("path"), free_of_gil)
+        .def("query", &query, py::arg("vectors").noconvert(), py::arg("k"), py::arg("reach"),
+             py::arg("rerank"), py::arg("recall"), py::arg("allowed").noconvert(), py::arg("threads"))
+        .def("query_rows", &query_rows, py::arg("rows").noconvert(), py::arg("k"), py::arg("reach"),
              py::arg("rerank"), py::arg("threads"))
+        .def("remove", &remove, py::arg("rows").noconvert())
+        .def("is_present", &Index::is_present, py::arg("row"))
         .def("vector", &vector, py::arg("row"))
-        .def("set_default_effort", &set_default_effort, py::arg("search_k"), py::arg("rerank"))
+        .def(
+            "usual_effort",
+            [](const Index& index, std::size_t k) {
+                const Effort effort = index.usual_effort(k);
+                return py::make_tuple(effort.reach, effort.rerank);
+            },
+            py::arg("k"))
+        .def("whole_effort",
+             [](const Index& index) {
+                 const Effort effort = index.whole_effort();
+                 return py::make_tuple(effort.reach, effort.rerank);
+             })
+        .def("tuned", &tuned)
+        .def("set_tuned", &set_tuned, py::arg("tuned"))
         .def("info", &info)
-        .def_property_readonly("distance_computations", &Forest::distance_computations);
+        .def_property_readonly("distance_computations", &Index::distance_computations);
     bind_annoy_file(module);
 }
 

@@ -17,12 +17,12 @@ using namespace ann_bench;
 namespace {
 
 /// What the seeds, tests/golden/annoy, were built with, and the bytes that a node takes then.
-struct Shape {
+struct Guess {
     Distance distance;
     std::uint32_t dimension;
     std::size_t node_bytes;
 };
-constexpr Shape shapes[] = {{Distance::angular, 6, 36},
+constexpr Guess shapes[] = {{Distance::angular, 6, 36},
                             {Distance::euclidean, 6, 40},
                             {Distance::manhattan, 6, 40},
                             {Distance::dot, 6, 40},
@@ -52,7 +52,7 @@ void ask(const AnnoyFile& file) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     static const MemoryFile file;
     const std::span bytes = std::as_bytes(std::span(data, size));
-    for (const Shape& shape : shapes) {
+    for (const Guess& shape : shapes) {
         file.assign(bytes.first(size - size % shape.node_bytes));
         try {
             ask(*AnnoyFile::open(file.path(), shape.distance, shape.dimension, false));

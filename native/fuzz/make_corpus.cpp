@@ -28,7 +28,7 @@ struct Size {
 constexpr Size sizes[] = {{"one", 1, 1, 1}, {"few", 9, 3, 2}, {"more", 600, 3, 2}};
 
 Forest grow(Distance distance, const Size& size) {
-    BuildOptions options;
+    ForestOptions options;
     options.distance = distance;
     options.trees = size.trees;
     Random random(size.rows);

@@ -19,7 +19,7 @@ using namespace ann_bench;
 namespace {
 
 void query(const Forest& forest) {
-    const Facts& facts = forest.facts();
+    const ForestFacts& facts = forest.facts();
     constexpr std::size_t count = 2;
     constexpr std::size_t k = 5;
     Random random(facts.dimension);
@@ -32,7 +32,7 @@ void query(const Forest& forest) {
     std::vector<std::int32_t> ids(count * k);
     std::vector<float> distances(count * k);
     for (const std::uint64_t search_k : {std::uint64_t{1}, std::uint64_t{300}}) {
-        forest.query(vectors, count, k, {search_k, k}, 1, ids.data(), distances.data());
+        forest.query(vectors, count, {k, {search_k, k}}, ids.data(), distances.data());
         for (const std::int32_t id : ids) {
             if (id < -1 || id >= static_cast<std::int64_t>(facts.rows)) std::abort();
         }

@@ -6,7 +6,8 @@
 #include <numeric>
 #include <stdexcept>
 
-#include "ann_bench/file.hpp"
+#include "ann_bench/forest_file.hpp"
+#include "ann_bench/forest_search.hpp"
 #include "ann_bench/parallel.hpp"
 #include "ann_bench/random.hpp"
 #include "ann_bench/tree.hpp"
@@ -35,7 +36,7 @@ void require(bool holds, const char* what) {
     if (!holds) throw std::invalid_argument(what);
 }
 
-void check(const Vectors& vectors, std::size_t count, std::uint32_t dimension, const BuildOptions& options) {
+void check(const Vectors& vectors, std::size_t count, std::uint32_t dimension, const ForestOptions& options) {
     require(count >= 1 && count < bough_bit, "train: an index needs 1 to 2^31 - 1 rows");
     require(dimension >= 1 && dimension <= max_dimension, "train: rows have 1 to 65535 dimensions");
     require(options.trees >= 1, "n_trees: at least 1");
@@ -56,9 +57,9 @@ void for_pieces(std::size_t count, unsigned threads, Body body) {
 class Builder {
   public:
     /// With a writer, the rows go there and are read from there.
-    Builder(const BuildOptions& options, std::size_t count, std::uint32_t dimension, SectionWriter* writer)
+    Builder(const ForestOptions& options, std::size_t count, std::uint32_t dimension, SectionWriter* writer)
         : options_(options), writer_(writer), owned_(std::make_shared<Owned>()) {
-        Facts& facts = view_.facts;
+        ForestFacts& facts = view_.facts;
         facts.distance = options.distance;
         facts.dimension = dimension;
         facts.trees = options.trees;
@@ -73,7 +74,7 @@ class Builder {
         }
     }
 
-    std::pair<IndexView, std::shared_ptr<const Owned>> build(const Vectors& vectors) {
+    std::pair<ForestView, std::shared_ptr<const Owned>> build(const Vectors& vectors) {
         take_rows(vectors);
         Buffer codes(view_.facts.rows * view_.facts.width);
         Buffer outside(view_.facts.rows * sizeof(std::int32_t));
@@ -99,7 +100,7 @@ class Builder {
     }
 
     void take_rows(const Vectors& vectors) {
-        const Facts& facts = view_.facts;
+        const ForestFacts& facts = view_.facts;
         owned_->inverse_norms = Buffer(facts.distance == Distance::angular ? facts.rows * sizeof(float) : 0);
         view_.inverse_norms = owned_->inverse_norms.as<float>().data();
         if (writer_ == nullptr) {
@@ -121,7 +122,7 @@ class Builder {
     }
 
     void take_rows(const Vectors& vectors, std::size_t begin, std::size_t end, std::byte* to) {
-        const Facts& facts = view_.facts;
+        const ForestFacts& facts = view_.facts;
         const auto norms = owned_->inverse_norms.as<float>();
         for_pieces(end - begin, options_.threads, [&](std::size_t first, std::size_t last) {
             for (std::size_t i = first; i < last; ++i) {
@@ -158,7 +159,7 @@ class Builder {
     }
 
     void find_projection() {
-        Facts& facts = view_.facts;
+        ForestFacts& facts = view_.facts;
         // Of all rows, if none can be found: a query is projected all the same.
         const std::size_t rows = facts.present > 0 ? facts.present : facts.rows;
         const std::size_t count = std::min(projection_sample, rows);
@@ -169,8 +170,8 @@ class Builder {
             place(facts.present > 0 ? present(which) : which, sample.data() + i * facts.depth);
         }
         Projection& projection = owned_->projection;
-        projection = fit_projection(sample, facts.depth, facts.longest, derive_key(mix(options_.seed), 1),
-                                    options_.threads);
+        projection = fit_projection(sample, facts.depth, facts.width, facts.longest,
+                                    derive_key(mix(options_.seed), 1), options_.threads);
         facts.projection_scale = projection.scale;
         facts.steps_per_unit = projection.steps_per_unit;
         view_.mean = projection.mean.data();
@@ -179,7 +180,7 @@ class Builder {
     }
 
     void code_bits(std::span<std::uint8_t> codes) {
-        const Facts& facts = view_.facts;
+        const ForestFacts& facts = view_.facts;
         for_pieces(facts.rows, options_.threads, [&](std::size_t first, std::size_t last) {
             for (std::size_t i = first; i < last; ++i) {
                 const auto* bits = reinterpret_cast<const std::uint8_t*>(view_.rows + i * facts.row_bytes());
@@ -192,7 +193,7 @@ class Builder {
     }
 
     void code_rows(std::span<std::uint8_t> codes, std::span<std::int32_t> outside) {
-        const Facts& facts = view_.facts;
+        const ForestFacts& facts = view_.facts;
         owned_->codes = Buffer(facts.rows * facts.code_bytes());
         owned_->code_terms = Buffer(facts.rows * sizeof(std::int32_t));
         const auto terms = owned_->code_terms.as<std::int32_t>();
@@ -202,7 +203,7 @@ class Builder {
             for (std::size_t i = first; i < last; ++i) {
                 std::uint8_t* const code = codes.data() + i * facts.width;
                 place(i, placed.data());
-                std::int32_t squared = project(view_, placed.data(), scratch, code);
+                std::int32_t squared = project(view_.projection(), placed.data(), scratch, code);
                 std::int32_t squared_code = 0;
                 for (std::size_t j = 0; j < facts.width; ++j) {
                     squared_code += (code[j] - code_middle) * (code[j] - code_middle);
@@ -238,7 +239,7 @@ class Builder {
     }
 
     void grow_trees(const TreeInput& input) {
-        Facts& facts = view_.facts;
+        ForestFacts& facts = view_.facts;
         std::vector<Tree> trees(facts.trees);
         parallel_for(facts.trees, options_.threads, [&](std::size_t tree) {
             std::vector<std::uint32_t> ids(facts.present);
@@ -251,7 +252,7 @@ class Builder {
     /// Puts trees one behind the other and makes their links count through all of them. Frees them as it
     /// goes.
     void join(std::vector<Tree>& trees) {
-        Facts& facts = view_.facts;
+        ForestFacts& facts = view_.facts;
         for (const Tree& tree : trees) {
             facts.nodes += tree.nodes.size();
             facts.boughs += tree.boughs.size() / facts.bough_bytes();
@@ -295,92 +296,73 @@ class Builder {
         view_.roots = owned_->roots.as<Link>().data();
     }
 
-    const BuildOptions& options_;
+    const ForestOptions& options_;
     SectionWriter* writer_;
     std::shared_ptr<Owned> owned_;
-    IndexView view_{};
+    ForestView view_{};
 };
+
+/// A bit for each row that `options` leave in; none if all are.
+std::vector<std::uint64_t> live_rows(const ForestOptions& options, std::size_t count) {
+    if (!options.present || options.present->size() == count) return {};
+    std::vector<std::uint64_t> live((count + 63) / 64);
+    for (const std::uint32_t row : *options.present) live[row / 64] |= std::uint64_t{1} << row % 64;
+    return live;
+}
 
 }  // namespace
 
 Forest Forest::build(const Vectors& vectors, std::size_t count, std::uint32_t dimension,
-                     const BuildOptions& options) {
+                     const ForestOptions& options) {
     check(vectors, count, dimension, options);
     auto [view, owner] = Builder(options, count, dimension, nullptr).build(vectors);
-    return Forest(view, owner);
+    Forest forest(view, owner);
+    forest.set_live(live_rows(options, count));
+    return forest;
 }
 
 Forest Forest::build_file(const Vectors& vectors, std::size_t count, std::uint32_t dimension,
-                          const BuildOptions& options, const std::string& path) {
+                          const ForestOptions& options, const std::string& path) {
     check(vectors, count, dimension, options);
     {
         SectionWriter writer(path);
         const auto [view, owner] = Builder(options, count, dimension, &writer).build(vectors);
-        save_rest(view, writer);
+        Forest forest(view, owner);
+        forest.set_live(live_rows(options, count));
+        for (const Part& part : forest.parts()) {
+            if (part.type == rows_section) continue;
+            writer.add(part.type, static_cast<std::uint32_t>(part.element_bytes), part.bytes);
+        }
+        forest.write_common(writer);
     }
     return open(path);
 }
 
 Forest Forest::open(const std::string& path, OpenMode mode) {
-    OpenedIndex opened = open_index(path, mode);
-    return Forest(opened.view, std::move(opened.file));
+    return open(std::make_shared<const SectionFile>(SectionFile::open(path, mode)));
 }
 
-void Forest::save(const std::string& path) const {
-    save_index(view_, path);
+Forest Forest::open(std::shared_ptr<const SectionFile> file) {
+    Forest forest(open_forest(*file), file);
+    forest.open_common(*file);
+    return forest;
 }
 
-std::uint64_t Forest::size_bytes() const {
-    return index_file_bytes(view_);
+std::vector<Part> Forest::parts() const {
+    std::vector<Part> parts;
+    for_each_part(
+        view_, [&]<class T>(std::uint32_t type, const T* data, std::size_t bytes, std::size_t count) {
+            parts.push_back({type, bytes, {reinterpret_cast<const std::byte*>(data), bytes * count}});
+        });
+    return parts;
 }
 
-Effort Forest::default_effort(std::size_t k) const {
-    const Facts& facts = view_.facts;
-    return {facts.search_k != 0 ? facts.search_k : k * std::max<std::uint64_t>(facts.trees, default_trees),
-            facts.rerank != 0 ? facts.rerank : 3 * k + 30};
+std::unique_ptr<Searcher> Forest::make_searcher() const {
+    return std::make_unique<ForestScratch>(view_);
 }
 
-void Forest::set_default_effort(const Effort& effort) {
-    view_.facts.search_k = effort.search_k;
-    view_.facts.rerank = static_cast<std::uint32_t>(effort.rerank);
-}
-
-void Forest::vector(std::uint64_t row, float* to) const {
-    const Facts& facts = view_.facts;
-    if (row >= facts.rows) throw std::out_of_range("no such row");
-    const std::byte* const from = view_.rows + row * facts.row_bytes();
-    if (facts.distance != Distance::hamming) {
-        std::memcpy(to, from, facts.dimension * sizeof(float));
-        return;
-    }
-    const auto* bits = reinterpret_cast<const std::uint8_t*>(from);
-    for (std::uint32_t i = 0; i < facts.dimension; ++i) to[i] = static_cast<float>(bits[i / 8] >> i % 8 & 1);
-}
-
-void Forest::query(const Vectors& vectors, std::size_t count, std::size_t k, const Effort& effort,
-                   unsigned threads, std::int32_t* ids, float* distances) const {
-    const Facts& facts = view_.facts;
-    check_vectors(vectors, count, facts.dimension, facts.distance);
-    constexpr std::size_t queries_per_task = 16;
-    const auto some = [&](std::size_t task) {
-        const ScratchPool::Lease lease(*pool_, facts);
-        Scratch& scratch = *lease;
-        const std::size_t last = std::min(count, (task + 1) * queries_per_task);
-        for (std::size_t i = task * queries_per_task; i < last; ++i) {
-            if (facts.distance == Distance::hamming) {
-                read_bits(vectors, i, facts.dimension, scratch.query_bits.data());
-            } else if (!read_floats(vectors, i, facts.dimension, scratch.query.data())) {
-                throw std::invalid_argument("vectors: row " + std::to_string(i) +
-                                            " holds NaN or infinity; every value must be finite as float32");
-            }
-            Search(view_, scratch).run(k, effort, ids + i * k, distances + i * k);
-        }
-    };
-    if (count == 1) {
-        some(0);
-    } else {
-        parallel_for((count + queries_per_task - 1) / queries_per_task, threads, some);
-    }
+Effort Forest::usual_effort(std::size_t k) const {
+    return {k * std::max<std::uint64_t>(view_.facts.trees, default_trees), 3 * k + 30};
 }
 
 }  // namespace ann_bench

@@ -12,7 +12,8 @@ std::vector<const Kernels*> find_available() {
     std::vector<const Kernels*> found = {&detail::portable_kernels};
 #if defined(__x86_64__)
     __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx2")) found.push_back(&detail::avx2_kernels);
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("f16c"))
+        found.push_back(&detail::avx2_kernels);
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
         __builtin_cpu_supports("avx512vnni")) {

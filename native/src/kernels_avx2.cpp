@@ -221,6 +221,45 @@ void score(const std::uint8_t* codes, const std::uint32_t* ids, std::size_t coun
     }
 }
 
+/// Sums of the squares of 32 values of 0..127, four at a time.
+inline __m256i squares(__m256i values) {
+    return multiply(values, values);
+}
+
+void code_squares(const std::uint8_t* rows, const std::uint32_t* ids, std::size_t count,
+                  const std::uint8_t* row, std::size_t width, std::int32_t* out) {
+    for (std::size_t i = 0; i < count; ++i) {
+        const std::uint8_t* const other = rows + ids[i] * width;
+        __m256i total = _mm256_setzero_si256();
+        for (std::size_t j = 0; j < width; j += 32) {
+            const __m256i difference = _mm256_abs_epi8(_mm256_sub_epi8(load(other + j), load(row + j)));
+            total = _mm256_add_epi32(total, squares(difference));
+        }
+        out[i] = sum(total);
+    }
+}
+
+void short_code_squares(const std::uint8_t* codes, const std::uint32_t* ids, std::size_t count,
+                        const std::int8_t* query, std::size_t width, std::int32_t* out) {
+    const __m256i values = _mm256_set1_epi8(0x78);
+    for (std::size_t i = 0; i < count; ++i) {
+        const std::uint8_t* const code = codes + ids[i] * (width / 2);
+        __m256i total = _mm256_setzero_si256();
+        for (std::size_t j = 0; j < width; j += 128) {
+            for (std::size_t t = 0; t < 64; t += 32) {
+                const __m256i both = load(code + j / 2 + t);
+                const __m256i low = _mm256_and_si256(_mm256_slli_epi16(both, 3), values);
+                const __m256i high = _mm256_and_si256(_mm256_srli_epi16(both, 1), values);
+                total = _mm256_add_epi32(total,
+                                         squares(_mm256_abs_epi8(_mm256_sub_epi8(low, load(query + j + t)))));
+                total = _mm256_add_epi32(
+                    total, squares(_mm256_abs_epi8(_mm256_sub_epi8(high, load(query + j + 64 + t)))));
+            }
+        }
+        out[i] = sum(total);
+    }
+}
+
 /// The first `count` lanes.
 inline __m256i first_lanes(std::size_t count) {
     return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(count)),
@@ -246,35 +285,88 @@ inline float sum_f32(std::size_t count, Term term) {
     return _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps(two, two, 1)));
 }
 
-float dot_f32(const float* a, const float* b, std::size_t count) {
+/// Eight values of a row as floats, zeros where `lanes` are not set.
+struct Floats {
+    static __m256 load(const void* row, std::size_t i, __m256i lanes) {
+        return _mm256_maskload_ps(static_cast<const float*>(row) + i, lanes);
+    }
+};
+
+struct Halves {
+    static __m256 load(const void* row, std::size_t i, __m256i lanes) {
+        const __m256 values = _mm256_cvtph_ps(load_half(static_cast<const std::uint16_t*>(row) + i));
+        return _mm256_and_ps(values, _mm256_castsi256_ps(lanes));
+    }
+};
+
+inline __m128i load_eight(const void* from) {
+    return _mm_loadl_epi64(static_cast<const __m128i*>(from));
+}
+
+struct SignedBytes {
+    static __m256 load(const void* row, std::size_t i, __m256i lanes) {
+        const __m256i values = _mm256_cvtepi8_epi32(load_eight(static_cast<const std::int8_t*>(row) + i));
+        return _mm256_cvtepi32_ps(_mm256_and_si256(values, lanes));
+    }
+};
+
+struct UnsignedBytes {
+    static __m256 load(const void* row, std::size_t i, __m256i lanes) {
+        const __m256i values = _mm256_cvtepu8_epi32(load_eight(static_cast<const std::uint8_t*>(row) + i));
+        return _mm256_cvtepi32_ps(_mm256_and_si256(values, lanes));
+    }
+};
+
+template <class T>
+float dot_with(const float* a, const void* b, std::size_t count) {
     return sum_f32(count, [=](std::size_t i, __m256i lanes) __attribute__((always_inline)) {
-        return _mm256_mul_ps(_mm256_maskload_ps(a + i, lanes), _mm256_maskload_ps(b + i, lanes));
+        return _mm256_mul_ps(_mm256_maskload_ps(a + i, lanes), T::load(b, i, lanes));
     });
+}
+
+template <class T>
+float squared_l2_with(const float* a, const void* b, std::size_t count) {
+    return sum_f32(count, [=](std::size_t i, __m256i lanes) __attribute__((always_inline)) {
+        const __m256 difference = _mm256_sub_ps(_mm256_maskload_ps(a + i, lanes), T::load(b, i, lanes));
+        return _mm256_mul_ps(difference, difference);
+    });
+}
+
+template <class T>
+float scaled_squared_l2_with(const float* a, const void* b, float scale, std::size_t count) {
+    const __m256 scales = _mm256_set1_ps(scale);
+    return sum_f32(count, [=](std::size_t i, __m256i lanes) __attribute__((always_inline)) {
+        const __m256 difference =
+            _mm256_sub_ps(_mm256_maskload_ps(a + i, lanes), _mm256_mul_ps(scales, T::load(b, i, lanes)));
+        return _mm256_mul_ps(difference, difference);
+    });
+}
+
+template <class T>
+float l1_with(const float* a, const void* b, std::size_t count) {
+    const __m256 sign = _mm256_set1_ps(-0.0f);
+    return sum_f32(count, [=](std::size_t i, __m256i lanes) __attribute__((always_inline)) {
+        return _mm256_andnot_ps(sign, _mm256_sub_ps(_mm256_maskload_ps(a + i, lanes), T::load(b, i, lanes)));
+    });
+}
+
+template <class T>
+constexpr RowKernels row_kernels = {dot_with<T>, squared_l2_with<T>, scaled_squared_l2_with<T>, l1_with<T>};
+
+float dot_f32(const float* a, const float* b, std::size_t count) {
+    return dot_with<Floats>(a, b, count);
 }
 
 float squared_l2_f32(const float* a, const float* b, std::size_t count) {
-    return sum_f32(count, [=](std::size_t i, __m256i lanes) __attribute__((always_inline)) {
-        const __m256 difference =
-            _mm256_sub_ps(_mm256_maskload_ps(a + i, lanes), _mm256_maskload_ps(b + i, lanes));
-        return _mm256_mul_ps(difference, difference);
-    });
+    return squared_l2_with<Floats>(a, b, count);
 }
 
 float scaled_squared_l2_f32(const float* a, const float* b, float scale, std::size_t count) {
-    const __m256 scales = _mm256_set1_ps(scale);
-    return sum_f32(count, [=](std::size_t i, __m256i lanes) __attribute__((always_inline)) {
-        const __m256 difference = _mm256_sub_ps(_mm256_maskload_ps(a + i, lanes),
-                                                _mm256_mul_ps(scales, _mm256_maskload_ps(b + i, lanes)));
-        return _mm256_mul_ps(difference, difference);
-    });
+    return scaled_squared_l2_with<Floats>(a, b, scale, count);
 }
 
 float l1_f32(const float* a, const float* b, std::size_t count) {
-    const __m256 sign = _mm256_set1_ps(-0.0f);
-    return sum_f32(count, [=](std::size_t i, __m256i lanes) __attribute__((always_inline)) {
-        return _mm256_andnot_ps(
-            sign, _mm256_sub_ps(_mm256_maskload_ps(a + i, lanes), _mm256_maskload_ps(b + i, lanes)));
-    });
+    return l1_with<Floats>(a, b, count);
 }
 
 void add_scaled_f32(float* out, const float* b, float a, std::size_t count) {
@@ -302,6 +394,10 @@ const Kernels detail::avx2_kernels = {
     lay_out_tables,
     scan,
     score,
+    code_squares,
+    short_code_squares,
+    detail::admit_portable,
+    {row_kernels<Floats>, row_kernels<Halves>, row_kernels<SignedBytes>, row_kernels<UnsignedBytes>},
     dot_f32,
     squared_l2_f32,
     scaled_squared_l2_f32,

@@ -285,6 +285,124 @@ void score(const std::uint8_t* codes, const std::uint32_t* ids, std::size_t coun
     for (; i < count; ++i) out[i] = sum(fold(score_one(codes + ids[i] * bytes, query, width)));
 }
 
+/// The sums of four vectors, each of one row.
+template <class Row>
+inline void four_at_a_time(std::size_t count, std::int32_t* out, Row row) {
+    std::size_t i = 0;
+    for (; i + 4 <= count; i += 4) {
+        // Added before they are folded: fewer steps than to fold each.
+        const __m512i a = row(i), b = row(i + 1), c = row(i + 2), d = row(i + 3);
+        const __m512i ab = _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
+        const __m512i cd = _mm512_add_epi32(_mm512_unpacklo_epi32(c, d), _mm512_unpackhi_epi32(c, d));
+        const __m512i all = _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(out + i), fold(all));
+    }
+    for (; i < count; ++i) out[i] = sum(fold(row(i)));
+}
+
+template <std::size_t lines>
+void code_squares_of(const std::uint8_t* rows, const std::uint32_t* ids, std::size_t count,
+                     const std::uint8_t* row, std::size_t width, std::int32_t* out) {
+    four_at_a_time(count, out, [=](std::size_t i) __attribute__((always_inline)) {
+        const std::uint8_t* const other = rows + ids[i] * width;
+        __m512i total = _mm512_setzero_si512();
+        for (std::size_t j = 0; j < (lines ? lines * 64 : width); j += 64) {
+            const __m512i difference = _mm512_abs_epi8(_mm512_sub_epi8(load(other + j), load(row + j)));
+            total = _mm512_dpbusd_epi32(total, difference, difference);
+        }
+        return total;
+    });
+}
+
+void code_squares(const std::uint8_t* rows, const std::uint32_t* ids, std::size_t count,
+                  const std::uint8_t* row, std::size_t width, std::int32_t* out) {
+    switch (width) {
+        case 128:
+            return code_squares_of<2>(rows, ids, count, row, width, out);
+        case 256:
+            return code_squares_of<4>(rows, ids, count, row, width, out);
+        default:
+            return code_squares_of<0>(rows, ids, count, row, width, out);
+    }
+}
+
+template <std::size_t lines>
+void short_code_squares_of(const std::uint8_t* codes, const std::uint32_t* ids, std::size_t count,
+                           const std::int8_t* query, std::size_t width, std::int32_t* out) {
+    const __m512i values = _mm512_set1_epi8(0x78);
+    four_at_a_time(count, out, [=](std::size_t i) __attribute__((always_inline)) {
+        const std::uint8_t* const code = codes + ids[i] * (width / 2);
+        __m512i even = _mm512_setzero_si512(), odd = even;
+        for (std::size_t line = 0; line < (lines ? lines : width / 128); ++line) {
+            const __m512i both = load(code + 64 * line);
+            __m512i low = _mm512_and_si512(_mm512_slli_epi16(both, 3), values);
+            __m512i high = _mm512_and_si512(_mm512_srli_epi16(both, 1), values);
+            low = _mm512_abs_epi8(_mm512_sub_epi8(low, load(query + 128 * line)));
+            high = _mm512_abs_epi8(_mm512_sub_epi8(high, load(query + 128 * line + 64)));
+            even = _mm512_dpbusd_epi32(even, low, low);
+            odd = _mm512_dpbusd_epi32(odd, high, high);
+        }
+        return _mm512_add_epi32(even, odd);
+    });
+}
+
+void short_code_squares(const std::uint8_t* codes, const std::uint32_t* ids, std::size_t count,
+                        const std::int8_t* query, std::size_t width, std::int32_t* out) {
+    switch (width) {
+        case 128:
+            return short_code_squares_of<1>(codes, ids, count, query, width, out);
+        case 256:
+            return short_code_squares_of<2>(codes, ids, count, query, width, out);
+        default:
+            return short_code_squares_of<0>(codes, ids, count, query, width, out);
+    }
+}
+
+/// Puts one key into its place among the `size` of a pool, and moves those behind it, up to `end`.
+inline std::size_t insert(std::uint64_t* pool, std::size_t size, std::size_t end, std::uint64_t key) {
+    const __m512i keys = _mm512_set1_epi64(static_cast<long long>(key));
+    std::size_t place = 0;
+    for (std::size_t i = 0; i < size; i += 8) {
+        const std::size_t left = size - i;
+        const auto lanes = static_cast<__mmask8>(left >= 8 ? 0xff : (1u << left) - 1);
+        const __mmask8 smaller = _mm512_mask_cmplt_epu64_mask(lanes, load(pool + i), keys);
+        place += static_cast<std::size_t>(__builtin_popcount(smaller));
+        if (smaller != 0xff) break;
+    }
+    std::size_t i = end;
+    for (; i >= place + 8; i -= 8) _mm512_storeu_si512(pool + i - 7, load(pool + i - 8));
+    if (i > place) {
+        const auto lanes = static_cast<__mmask8>((1u << (i - place)) - 1);
+        _mm512_mask_storeu_epi64(pool + place + 1, lanes, _mm512_maskz_loadu_epi64(lanes, pool + place));
+    }
+    pool[place] = key;
+    return place;
+}
+
+std::size_t admit(std::uint64_t* pool, std::size_t size, std::size_t capacity, const std::uint32_t* ids,
+                  const std::int32_t* distances, std::size_t count, std::size_t* lowest) {
+    for (std::size_t i = 0; i < count; i += 16) {
+        const std::size_t left = count - i;
+        auto lanes = static_cast<__mmask16>(left >= 16 ? 0xffff : (1u << left) - 1);
+        if (size == capacity) {
+            // Those no nearer than the last of a full pool are most of all.
+            const __m512i last = _mm512_set1_epi32(static_cast<int>(pool[size - 1] >> 32));
+            lanes = _mm512_mask_cmple_epu32_mask(lanes, _mm512_maskz_loadu_epi32(lanes, distances + i), last);
+        }
+        for (unsigned rest = lanes; rest != 0; rest &= rest - 1) {
+            const std::size_t at = i + static_cast<std::size_t>(__builtin_ctz(rest));
+            const std::uint64_t key =
+                std::uint64_t{static_cast<std::uint32_t>(distances[at])} << 32 | std::uint64_t{ids[at]} << 1;
+            if (size == capacity && key >= pool[size - 1]) continue;
+            const std::size_t end = size < capacity ? size : size - 1;
+            const std::size_t place = insert(pool, size, end, key);
+            size = end + 1;
+            if (place < *lowest) *lowest = place;
+        }
+    }
+    return size;
+}
+
 /// Lane i of 32 adds what stands at i, i + 32, ..; then 16 and 16 lanes are added, 8 and 8, and so on.
 template <class Term>
 inline float sum_f32(std::size_t count, Term term) {
@@ -309,34 +427,82 @@ inline float sum_f32(std::size_t count, Term term) {
     return _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps(two, two, 1)));
 }
 
-float dot_f32(const float* a, const float* b, std::size_t count) {
+/// Sixteen values of a row as floats, zeros where `lanes` are not set.
+struct Floats {
+    static __m512 load(const void* row, std::size_t i, __mmask16 lanes) {
+        return _mm512_maskz_loadu_ps(lanes, static_cast<const float*>(row) + i);
+    }
+};
+
+struct Halves {
+    static __m512 load(const void* row, std::size_t i, __mmask16 lanes) {
+        return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(lanes, static_cast<const std::uint16_t*>(row) + i));
+    }
+};
+
+struct SignedBytes {
+    static __m512 load(const void* row, std::size_t i, __mmask16 lanes) {
+        const __m128i values = _mm_maskz_loadu_epi8(lanes, static_cast<const std::int8_t*>(row) + i);
+        return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(values));
+    }
+};
+
+struct UnsignedBytes {
+    static __m512 load(const void* row, std::size_t i, __mmask16 lanes) {
+        const __m128i values = _mm_maskz_loadu_epi8(lanes, static_cast<const std::uint8_t*>(row) + i);
+        return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(values));
+    }
+};
+
+template <class T>
+float dot_with(const float* a, const void* b, std::size_t count) {
     return sum_f32(count, [=](std::size_t i, __mmask16 lanes) __attribute__((always_inline)) {
-        return _mm512_mul_ps(_mm512_maskz_loadu_ps(lanes, a + i), _mm512_maskz_loadu_ps(lanes, b + i));
+        return _mm512_mul_ps(_mm512_maskz_loadu_ps(lanes, a + i), T::load(b, i, lanes));
     });
+}
+
+template <class T>
+float squared_l2_with(const float* a, const void* b, std::size_t count) {
+    return sum_f32(count, [=](std::size_t i, __mmask16 lanes) __attribute__((always_inline)) {
+        const __m512 difference = _mm512_sub_ps(_mm512_maskz_loadu_ps(lanes, a + i), T::load(b, i, lanes));
+        return _mm512_mul_ps(difference, difference);
+    });
+}
+
+template <class T>
+float scaled_squared_l2_with(const float* a, const void* b, float scale, std::size_t count) {
+    const __m512 scales = _mm512_set1_ps(scale);
+    return sum_f32(count, [=](std::size_t i, __mmask16 lanes) __attribute__((always_inline)) {
+        const __m512 difference =
+            _mm512_sub_ps(_mm512_maskz_loadu_ps(lanes, a + i), _mm512_mul_ps(scales, T::load(b, i, lanes)));
+        return _mm512_mul_ps(difference, difference);
+    });
+}
+
+template <class T>
+float l1_with(const float* a, const void* b, std::size_t count) {
+    return sum_f32(count, [=](std::size_t i, __mmask16 lanes) __attribute__((always_inline)) {
+        return _mm512_abs_ps(_mm512_sub_ps(_mm512_maskz_loadu_ps(lanes, a + i), T::load(b, i, lanes)));
+    });
+}
+
+template <class T>
+constexpr RowKernels row_kernels = {dot_with<T>, squared_l2_with<T>, scaled_squared_l2_with<T>, l1_with<T>};
+
+float dot_f32(const float* a, const float* b, std::size_t count) {
+    return dot_with<Floats>(a, b, count);
 }
 
 float squared_l2_f32(const float* a, const float* b, std::size_t count) {
-    return sum_f32(count, [=](std::size_t i, __mmask16 lanes) __attribute__((always_inline)) {
-        const __m512 difference =
-            _mm512_sub_ps(_mm512_maskz_loadu_ps(lanes, a + i), _mm512_maskz_loadu_ps(lanes, b + i));
-        return _mm512_mul_ps(difference, difference);
-    });
+    return squared_l2_with<Floats>(a, b, count);
 }
 
 float scaled_squared_l2_f32(const float* a, const float* b, float scale, std::size_t count) {
-    const __m512 scales = _mm512_set1_ps(scale);
-    return sum_f32(count, [=](std::size_t i, __mmask16 lanes) __attribute__((always_inline)) {
-        const __m512 difference = _mm512_sub_ps(_mm512_maskz_loadu_ps(lanes, a + i),
-                                                _mm512_mul_ps(scales, _mm512_maskz_loadu_ps(lanes, b + i)));
-        return _mm512_mul_ps(difference, difference);
-    });
+    return scaled_squared_l2_with<Floats>(a, b, scale, count);
 }
 
 float l1_f32(const float* a, const float* b, std::size_t count) {
-    return sum_f32(count, [=](std::size_t i, __mmask16 lanes) __attribute__((always_inline)) {
-        return _mm512_abs_ps(
-            _mm512_sub_ps(_mm512_maskz_loadu_ps(lanes, a + i), _mm512_maskz_loadu_ps(lanes, b + i)));
-    });
+    return l1_with<Floats>(a, b, count);
 }
 
 void add_scaled_f32(float* out, const float* b, float a, std::size_t count) {
@@ -364,6 +530,10 @@ const Kernels detail::avx512_kernels = {
     lay_out_tables,
     scan,
     score,
+    code_squares,
+    short_code_squares,
+    admit,
+    {row_kernels<Floats>, row_kernels<Halves>, row_kernels<SignedBytes>, row_kernels<UnsignedBytes>},
     dot_f32,
     squared_l2_f32,
     scaled_squared_l2_f32,

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "ann_bench/kernels.hpp"
+#include "ann_bench/vectors.hpp"
 
 namespace ann_bench {
 namespace {
@@ -126,6 +127,32 @@ void score(const std::uint8_t* codes, const std::uint32_t* ids, std::size_t coun
     }
 }
 
+void code_squares(const std::uint8_t* rows, const std::uint32_t* ids, std::size_t count,
+                  const std::uint8_t* row, std::size_t width, std::int32_t* out) {
+    for (std::size_t i = 0; i < count; ++i) {
+        const std::uint8_t* const other = rows + std::size_t{ids[i]} * width;
+        std::int32_t sum = 0;
+        for (std::size_t j = 0; j < width; ++j) sum += (other[j] - row[j]) * (other[j] - row[j]);
+        out[i] = sum;
+    }
+}
+
+void short_code_squares(const std::uint8_t* codes, const std::uint32_t* ids, std::size_t count,
+                        const std::int8_t* query, std::size_t width, std::int32_t* out) {
+    for (std::size_t i = 0; i < count; ++i) {
+        const std::uint8_t* const code = codes + std::size_t{ids[i]} * (width / 2);
+        std::int32_t sum = 0;
+        for (std::size_t j = 0; j < width; j += 128) {
+            for (std::size_t t = 0; t < 64; ++t) {
+                const std::int32_t low = 8 * (code[j / 2 + t] & 15) - query[j + t];
+                const std::int32_t high = 8 * (code[j / 2 + t] >> 4) - query[j + 64 + t];
+                sum += low * low + high * high;
+            }
+        }
+        out[i] = sum;
+    }
+}
+
 /// Adds term(i) for i < count over 32 lanes, then the lanes: 16 and 16, 8 and 8, and so on.
 template <class Term>
 float sum_f32(std::size_t count, Term term) {
@@ -142,23 +169,67 @@ float sum_f32(std::size_t count, Term term) {
     return sums[0];
 }
 
-float dot_f32(const float* a, const float* b, std::size_t count) {
-    return sum_f32(count, [=](std::size_t i) { return a[i] * b[i]; });
+inline float value(const float* row, std::size_t i) {
+    return row[i];
+}
+inline float value(const std::int8_t* row, std::size_t i) {
+    return row[i];
+}
+inline float value(const std::uint8_t* row, std::size_t i) {
+    return row[i];
 }
 
-float squared_l2_f32(const float* a, const float* b, std::size_t count) {
-    return sum_f32(count, [=](std::size_t i) { return (a[i] - b[i]) * (a[i] - b[i]); });
+inline float value(const Half* row, std::size_t i) {
+    return to_float(row[i]);
 }
 
-float scaled_squared_l2_f32(const float* a, const float* b, float scale, std::size_t count) {
+template <class T>
+float dot_with(const float* a, const void* row, std::size_t count) {
+    const auto* b = static_cast<const T*>(row);
+    return sum_f32(count, [=](std::size_t i) { return a[i] * value(b, i); });
+}
+
+template <class T>
+float squared_l2_with(const float* a, const void* row, std::size_t count) {
+    const auto* b = static_cast<const T*>(row);
     return sum_f32(count, [=](std::size_t i) {
-        const float difference = a[i] - scale * b[i];
+        const float difference = a[i] - value(b, i);
         return difference * difference;
     });
 }
 
+template <class T>
+float scaled_squared_l2_with(const float* a, const void* row, float scale, std::size_t count) {
+    const auto* b = static_cast<const T*>(row);
+    return sum_f32(count, [=](std::size_t i) {
+        const float difference = a[i] - scale * value(b, i);
+        return difference * difference;
+    });
+}
+
+template <class T>
+float l1_with(const float* a, const void* row, std::size_t count) {
+    const auto* b = static_cast<const T*>(row);
+    return sum_f32(count, [=](std::size_t i) { return __builtin_fabsf(a[i] - value(b, i)); });
+}
+
+template <class T>
+constexpr RowKernels row_kernels = {dot_with<T>, squared_l2_with<T>, scaled_squared_l2_with<T>, l1_with<T>};
+
+float dot_f32(const float* a, const float* b, std::size_t count) {
+    return dot_with<float>(a, b, count);
+}
+
+float squared_l2_f32(const float* a, const float* b, std::size_t count) {
+    return squared_l2_with<float>(a, b, count);
+}
+
+float scaled_squared_l2_f32(const float* a, const float* b, float scale, std::size_t count) {
+    return scaled_squared_l2_with<float>(a, b, scale, count);
+}
+
 float l1_f32(const float* a, const float* b, std::size_t count) {
-    return sum_f32(count, [=](std::size_t i) { return __builtin_fabsf(a[i] - b[i]); });
+    return l1_with<float>(a, b, count);
 }
 
 void add_scaled_f32(float* out, const float* b, float a, std::size_t count) {
@@ -166,6 +237,29 @@ void add_scaled_f32(float* out, const float* b, float a, std::size_t count) {
 }
 
 }  // namespace
+
+std::size_t detail::admit_portable(std::uint64_t* pool, std::size_t size, std::size_t capacity,
+                                   const std::uint32_t* ids, const std::int32_t* distances, std::size_t count,
+                                   std::size_t* lowest) {
+    for (std::size_t i = 0; i < count; ++i) {
+        const std::uint64_t key = vertex_key(static_cast<std::uint32_t>(distances[i]), ids[i]);
+        if (size == capacity && key >= pool[size - 1]) continue;
+        std::size_t place = 0;
+        for (std::size_t high = size; place < high;) {
+            const std::size_t middle = place + (high - place) / 2;
+            if (pool[middle] < key) {
+                place = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        size += size < capacity;
+        std::memmove(pool + place + 1, pool + place, (size - 1 - place) * sizeof *pool);
+        pool[place] = key;
+        if (place < *lowest) *lowest = place;
+    }
+    return size;
+}
 
 void detail::split_portable(std::uint32_t* positions, const std::int32_t* values, std::size_t count,
                             std::int32_t limit, std::uint32_t* rest) {
@@ -193,6 +287,10 @@ const Kernels detail::portable_kernels = {
     lay_out_tables,
     scan,
     score,
+    code_squares,
+    short_code_squares,
+    detail::admit_portable,
+    {row_kernels<float>, row_kernels<Half>, row_kernels<std::int8_t>, row_kernels<std::uint8_t>},
     dot_f32,
     squared_l2_f32,
     scaled_squared_l2_f32,

@@ -7,7 +7,7 @@
 #include <span>
 #include <vector>
 
-#include "ann_bench/index.hpp"
+#include "ann_bench/forest_parts.hpp"
 #include "ann_bench/random.hpp"
 
 namespace ann_bench {

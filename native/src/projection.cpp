@@ -6,6 +6,8 @@
 #include <cstring>
 #include <limits>
 
+#include "ann_bench/buffer.hpp"
+#include "ann_bench/kernels.hpp"
 #include "ann_bench/parallel.hpp"
 #include "ann_bench/random.hpp"
 
@@ -139,10 +141,6 @@ Basis columns_for(std::span<const float> sample, std::uint32_t depth, std::uint3
 
 }  // namespace
 
-std::uint32_t code_width(std::uint32_t depth) {
-    return std::min(max_width, static_cast<std::uint32_t>(round_up(depth, code_step)));
-}
-
 float inverse_norm(const float* vector, std::uint32_t dimension) {
     const double norm = std::sqrt(squared_norm(vector, dimension));
     constexpr double most = std::numeric_limits<float>::max();
@@ -164,12 +162,13 @@ void Space::place_query(const float* query, float* to) const {
     for (std::uint32_t i = 0; i < dimension_; ++i) to[i] = query[i] * factor;
 }
 
-Projection fit_projection(std::span<float> sample, std::uint32_t depth, float longest, std::uint64_t key,
-                          unsigned threads) {
+Projection fit_projection(std::span<float> sample, std::uint32_t depth, std::uint32_t width, float longest,
+                          std::uint64_t key, unsigned threads) {
     const Kernels& kernel = kernels();
-    const std::uint32_t width = code_width(depth);
     const std::size_t count = sample.size() / depth;
     Projection found;
+    found.depth = depth;
+    found.width = width;
     found.mean.resize(depth);
     if (longest == 0) {
         std::vector<double> sums(depth);
@@ -218,33 +217,33 @@ Projection fit_projection(std::span<float> sample, std::uint32_t depth, float lo
     return found;
 }
 
-std::int32_t project(const IndexView& index, float* placed, ProjectionScratch& scratch, std::uint8_t* code) {
-    const Facts& facts = index.facts;
+std::int32_t project(const ProjectionView& projection, float* placed, ProjectionScratch& scratch,
+                     std::uint8_t* code) {
     const Kernels& kernel = kernels();
-    const std::size_t depth = facts.depth;
+    const std::size_t depth = projection.depth;
     scratch.values.resize(round_up(depth, 4), code_middle);
-    scratch.sums.resize(facts.width);
+    scratch.sums.resize(projection.width);
     std::int32_t largest_bits = 0;  // magnitudes compare as integers do
     for (std::size_t d = 0; d < depth; ++d) {
-        placed[d] -= index.mean[d];
+        placed[d] -= projection.mean[d];
         largest_bits = std::max(largest_bits, std::bit_cast<std::int32_t>(placed[d]) & 0x7fff'ffff);
     }
     const auto largest = std::bit_cast<float>(largest_bits);
     const float factor = code_limit / largest;
     if (!(factor > 0 && std::isfinite(factor))) {  // at the mean, or beyond all numbers
-        std::memset(code, code_middle, facts.width);
+        std::memset(code, code_middle, projection.width);
         return 0;
     }
     std::uint8_t* const values = scratch.values.data();
     for (std::size_t d = 0; d < depth; ++d) {
         values[d] = static_cast<std::uint8_t>(code_middle + round_small(placed[d] * factor));
     }
-    kernel.project(values, scratch.values.size(), index.matrix, facts.width, scratch.sums.data());
-    const float scale = largest / code_limit * facts.projection_scale;
-    for (std::size_t w = 0; w < facts.width; ++w) {
+    kernel.project(values, scratch.values.size(), projection.matrix, projection.width, scratch.sums.data());
+    const float scale = largest / code_limit * projection.scale;
+    for (std::size_t w = 0; w < projection.width; ++w) {
         // Unsigned, so that what a damaged file holds may wrap around.
-        const std::uint32_t sum =
-            static_cast<std::uint32_t>(scratch.sums[w]) - static_cast<std::uint32_t>(index.column_sums[w]);
+        const std::uint32_t sum = static_cast<std::uint32_t>(scratch.sums[w]) -
+                                  static_cast<std::uint32_t>(projection.column_sums[w]);
         float value = static_cast<float>(static_cast<std::int32_t>(sum)) * scale;
         // Comparisons that a NaN, which a damaged file can bring, fails.
         value = value > -code_limit ? value : static_cast<float>(-code_limit);
@@ -252,8 +251,9 @@ std::int32_t project(const IndexView& index, float* placed, ProjectionScratch& s
         code[w] = static_cast<std::uint8_t>(code_middle + round_small(value));
     }
     // Squared in about the unit of steps, as squares of what is very large or small are no floats.
-    const auto unit = std::bit_cast<float>(std::bit_cast<std::uint32_t>(facts.steps_per_unit) & 0x7f80'0000u);
-    const float steps = facts.steps_per_unit / unit;
+    const auto unit =
+        std::bit_cast<float>(std::bit_cast<std::uint32_t>(projection.steps_per_unit) & 0x7f80'0000u);
+    const float steps = projection.steps_per_unit / unit;
     for (std::size_t d = 0; d < depth; ++d) placed[d] *= unit;
     const float squared = kernel.dot_f32(placed, placed, depth) * steps * steps;
     constexpr float most = 1 << 22;

@@ -127,7 +127,14 @@ void read_pieces(const os::File& file, std::uint64_t offset, std::uint64_t bytes
 }  // namespace
 
 std::string name_of(IndexKind kind) {
-    if (kind == IndexKind::forest) return "forest";
+    switch (kind) {
+        case IndexKind::forest:
+            return "forest";
+        case IndexKind::flat:
+            return "flat";
+        case IndexKind::graph:
+            return "graph";
+    }
     return "kind " + std::to_string(static_cast<std::uint32_t>(kind));
 }
 
@@ -207,7 +214,8 @@ std::span<const std::byte> SectionWriter::mapped(std::uint32_t type) {
     return {at->second.data(), at->second.size()};
 }
 
-void SectionWriter::finish(IndexKind kind, std::span<const std::byte> facts, Features features) {
+void SectionWriter::commit(IndexKind kind, std::span<const std::byte> facts, Features features) {
+    require(facts.size() <= facts_bytes, "more facts than the header has room for");
     require(!committed_ && digest_ == nullptr, "a section has not ended");
     header_.magic = magic;
     header_.endian_mark = endian_mark;

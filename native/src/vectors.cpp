@@ -9,15 +9,6 @@
 namespace ann_bench {
 namespace {
 
-/// Scales by a power of two in place of shifting, so that numbers too small for a leading bit come out right.
-float to_float(Half half) {
-    const std::uint32_t magnitude = half.bits & 0x7fffu;
-    const auto shifted = std::bit_cast<float>(magnitude << 13);
-    const std::uint32_t bits = magnitude >= 0x7c00u ? 0x7f80'0000u | magnitude << 13
-                                                    : std::bit_cast<std::uint32_t>(shifted * 0x1p112f);
-    return std::bit_cast<float>(bits | std::uint32_t{half.bits & 0x8000u} << 16);
-}
-
 /// Looks at exponents as integers, which the compiler may do four at a time.
 bool all_finite(const float* vector, std::size_t dimension) {
     std::uint32_t bad = 0;

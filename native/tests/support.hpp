@@ -59,7 +59,7 @@ class TemporaryFile {
 
 inline Forest small_forest(Distance distance, std::size_t rows = 400, std::uint32_t dimension = 20,
                            unsigned threads = 1, std::uint32_t trees = 5) {
-    BuildOptions options;
+    ForestOptions options;
     options.distance = distance;
     options.trees = trees;
     options.seed = 7;

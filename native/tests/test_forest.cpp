@@ -51,7 +51,7 @@ struct Answers {
 Answers ask(const Forest& forest, const Vectors& queries, std::size_t count, std::size_t k,
             const Effort& effort, unsigned threads = 1) {
     Answers answers{std::vector<std::int32_t>(count * k), std::vector<float>(count * k)};
-    forest.query(queries, count, k, effort, threads, answers.ids.data(), answers.distances.data());
+    forest.query(queries, count, {k, effort, threads}, answers.ids.data(), answers.distances.data());
     return answers;
 }
 
@@ -134,7 +134,7 @@ TEST_CASE("hamming distances are exact shares, ties by id") {
 
 TEST_CASE("rows at the same distance come in the order of their numbers, for every distance") {
     for (const Distance distance : all_distances) {
-        BuildOptions options;
+        ForestOptions options;
         options.distance = distance;
         options.trees = 3;
         const std::vector<float> floats(60 * dimension, 1.5f);
@@ -202,7 +202,7 @@ TEST_CASE("rows that are not present are kept, and never found") {
     for (const Distance distance : all_distances) {
         const auto floats = random_floats(rows * dimension, 1);
         const auto bits = random_bits(rows * dimension, 1);
-        BuildOptions options;
+        ForestOptions options;
         options.distance = distance;
         options.trees = 4;
         options.present = present;
@@ -250,7 +250,7 @@ TEST_CASE("vectors of small numbers answer like the same values as floats") {
         const std::vector<float> floats(values.begin(), values.end());
         for (const Distance distance :
              {Distance::euclidean, Distance::angular, Distance::dot, Distance::manhattan}) {
-            BuildOptions options;
+            ForestOptions options;
             options.distance = distance;
             const Forest a = Forest::build(view(values), rows, dimension, options);
             const Forest b = Forest::build(view(floats), rows, dimension, options);
@@ -293,7 +293,7 @@ TEST_CASE("an index of rows none of which is present finds nothing") {
     for (const Distance distance : all_distances) {
         const auto floats = random_floats(rows * dimension, 1);
         const auto bits = random_bits(rows * dimension, 1);
-        BuildOptions options;
+        ForestOptions options;
         options.distance = distance;
         options.trees = 3;
         options.present.emplace();
@@ -309,7 +309,7 @@ TEST_CASE("an index of rows none of which is present finds nothing") {
 TEST_CASE("what cannot be indexed is refused") {
     const auto values = random_floats(40, 1);
     const auto bits = random_bits(40, 1);
-    BuildOptions options;
+    ForestOptions options;
     CHECK_THROWS_AS(Forest::build(view(values), 0, 4, options), std::invalid_argument);
     CHECK_THROWS_AS(Forest::build(view(values), 10, 0, options), std::invalid_argument);
     CHECK_THROWS_AS(Forest::build(view(values), 11, 4, options), std::invalid_argument);

@@ -6,6 +6,7 @@
 
 #include <doctest/doctest.h>
 
+#include "ann_bench/forest_parts.hpp"
 #include "support.hpp"
 
 using namespace ann_bench;
@@ -17,28 +18,19 @@ namespace {
 struct Fitted {
     std::uint32_t depth, width = code_width(depth);
     Projection projection;
-    IndexView view{};
 
     Fitted(const std::vector<float>& rows, std::uint32_t depth_, std::uint64_t key = 5, unsigned threads = 1,
            float longest = 0)
         : depth(depth_) {
         auto sample = rows;
-        projection = fit_projection(sample, depth, longest, key, threads);
-        view.facts.distance = Distance::euclidean;
-        view.facts.dimension = view.facts.depth = depth;
-        view.facts.width = width;
-        view.facts.projection_scale = projection.scale;
-        view.facts.steps_per_unit = projection.steps_per_unit;
-        view.mean = projection.mean.data();
-        view.matrix = projection.matrix.data();
-        view.column_sums = projection.column_sums.data();
+        projection = fit_projection(sample, depth, width, longest, key, threads);
     }
 
     std::vector<std::uint8_t> code(const float* row, std::int32_t* squared = nullptr) const {
         std::vector<float> placed(row, row + depth);
         std::vector<std::uint8_t> code(width);
         ProjectionScratch scratch;
-        const std::int32_t found = project(view, placed.data(), scratch, code.data());
+        const std::int32_t found = project(projection.view(), placed.data(), scratch, code.data());
         if (squared != nullptr) *squared = found;
         return code;
     }

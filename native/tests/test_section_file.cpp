@@ -189,7 +189,7 @@ TEST_CASE("the format is what the README says, down to the checksums") {
                           "ANB\r\n\x1a\n\x04\x03\x02\x01"));
     FileHeader header;
     std::memcpy(&header, bytes.data(), sizeof header);
-    CHECK(header.major == 2);
+    CHECK(header.major == 3);
     CHECK(header.minor == 0);
     CHECK(header.header_bytes == 4096);
     CHECK(header.file_bytes == bytes.size());
@@ -243,9 +243,9 @@ TEST_CASE("a header that contradicts itself is refused even if its checksum is r
     constexpr std::uint64_t huge = ~std::uint64_t{0};
     says("not an index of ann_bench", [](FileHeader& h) { h.magic[1] = 'a'; });
     says("big-endian", [](FileHeader& h) { h.endian_mark = 0x04030201; });
-    says("before version 2", [](FileHeader& h) { h.endian_mark = 1; });
-    says("file version 3; this build reads version 2: build the index again",
-         [](FileHeader& h) { h.major = 3; });
+    says("before version 3", [](FileHeader& h) { h.endian_mark = 1; });
+    says("file version 4; this build reads version 3: build the index again",
+         [](FileHeader& h) { h.major = 4; });
     says("checksum", [](FileHeader& h) { h.header_bytes = 8192; });
     says("8256 bytes, but the header tells of 8255: the file was cut off or added to",
          [](FileHeader& h) { h.file_bytes -= 1; });

@@ -19,7 +19,7 @@ namespace {
 
 /// Rows of codes, and a tree over them.
 struct Grown {
-    Facts facts{};
+    ForestFacts facts{};
     std::vector<std::uint8_t> codes;
     std::vector<std::int32_t> outside;
     std::vector<std::uint64_t> bits;

@@ -44,7 +44,7 @@ def test_info_tells_kind_facts_and_sections_in_80_columns(
     told = dict(line.split(maxsplit=1) for line in lines[: lines.index("")])
     size = index.stat().st_size
     assert told["file"] == str(index)
-    assert told["kind"] == "forest, file version 2.0"
+    assert told["kind"] == "forest, file version 3.0"
     assert told["size"] == f"{size:,} bytes, {size / 1500:,.1f} a row"
     facts = {"distance": "angular", "dimension": "10", "rows": "1,500", "n_trees": "3", "seed": "5000"}
     assert {name: told[name] for name in facts} == facts

@@ -267,6 +267,7 @@ def test_a_forest_tells_what_it_is() -> None:
     info = forest.info()
     assert (forest.distance, forest.dimension, forest.n_trees, len(forest)) == ("dot", 8, 7, 300)
     assert info == {
+        "kind": "forest",
         "distance": "dot",
         "dimension": 8,
         "rows": 300,
@@ -277,8 +278,7 @@ def test_a_forest_tells_what_it_is() -> None:
         "nodes": 0,
         "boughs": 7,
         "leaves": 7 * 10,
-        "search_k": None,
-        "rerank": None,
+        "tuned": [],
         "size_bytes": forest.size_bytes,
     }
     assert repr(forest) == f"<Forest of 7 trees over 300 x 8 dot, {forest.size_bytes / 1e6:.1f} MB>"

@@ -91,7 +91,7 @@ def test_tuning_is_kept_in_the_file_that_was_built(tmp_path: Path) -> None:
     train = make_vectors("euclidean", 2000, 16, 1)
     forest = Forest.build(train, path=tmp_path / "index", target_recall=0.9)
     assert Forest.open(tmp_path / "index").info() == forest.info()
-    assert forest.info()["search_k"] is not None
+    assert forest.info()["tuned"][0][:2] == (pytest.approx(0.9), 10)
 
 
 def test_the_file_does_not_depend_on_threads(distance: str, tmp_path: Path) -> None:
@@ -255,10 +255,10 @@ def test_files_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
         Forest.open(path)
     Forest.build([[1.0]], n_trees=1).save(path)
     newer = bytearray(path.read_bytes())
-    newer[12] = 3
+    newer[12] = 4
     path.write_bytes(newer)
     with pytest.raises(
-        DamagedIndexError, match="file version 3; this build reads version 2: build the index again"
+        DamagedIndexError, match="file version 4; this build reads version 3: build the index again"
     ):
         Forest.open(path)
     assert issubclass(DamagedIndexError, ValueError)

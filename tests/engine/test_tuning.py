@@ -40,7 +40,7 @@ def test_a_higher_target_takes_more_effort(distance: str) -> None:
     efforts = []
     for target in (0.3, 0.8, 1.0):
         assert forest.tune(target, K, queries=100) >= target
-        efforts.append((forest.info()["search_k"], forest.info()["rerank"]))
+        efforts.append(forest.info()["tuned"][0][2:])
     assert efforts[0] < efforts[1] < efforts[2]
     assert all(rerank >= K for _, rerank in efforts)
 
@@ -50,17 +50,16 @@ def test_a_tuned_index_keeps_its_defaults(tmp_path: Path) -> None:
     train, queries = make_vectors("euclidean", 1000, 16, 1), make_vectors("euclidean", 40, 16, 2)
     forest = Forest.build(train, n_trees=4, seed=3, target_recall=0.9, k=5)
     plain = Forest.build(train, n_trees=4, seed=3)
-    assert (plain.info()["search_k"], plain.info()["rerank"]) == (None, None)
+    assert plain.info()["tuned"] == []
     plain.tune(0.9, 5, seed=3, threads=2)
     assert plain.info() == forest.info()
     forest.save(tmp_path / "index")
     opened = Forest.open(tmp_path / "index")
     assert opened.info() == forest.info()
-    effort = {key: forest.info()[key] for key in ("search_k", "rerank")}
-    expected = forest.query(queries, 5, **effort)
+    _, _, search_k, rerank = forest.info()["tuned"][0]
+    expected = forest.query(queries, 5, search_k, rerank=rerank)
     for other in (forest, plain, opened):
         np.testing.assert_array_equal(other.query(queries, 5), expected)
-        assert other.info()["search_k"] == effort["search_k"]
 
 
 def test_a_row_is_not_its_own_neighbour() -> None:
@@ -68,7 +67,7 @@ def test_a_row_is_not_its_own_neighbour() -> None:
     train = make_vectors("euclidean", 1000, 64, 1)
     forest = Forest.build(train, n_trees=2)
     forest.tune(1.0, 1)
-    assert forest.info()["search_k"] > 50
+    assert forest.info()["tuned"][0][2] > 50
 
 
 def test_holes_and_small_indexes_are_tuned(distance: str) -> None:
@@ -89,7 +88,7 @@ def test_holes_and_small_indexes_are_tuned(distance: str) -> None:
         ({"target_recall": 0}, "target_recall: got 0; it is above 0, and 1 at most"),
         ({"target_recall": 1.01}, "target_recall: got 1.01; it is above 0"),
         ({"target_recall": float("nan")}, "target_recall: got nan"),
-        ({"target_recall": 0.9, "k": 0}, "k, queries: got 0 and 200; both are at least 1"),
+        ({"target_recall": 0.9, "k": 0}, "k, queries: got 0 and 400; both are at least 1"),
         ({"target_recall": 0.9, "queries": 0}, "k, queries: got 10 and 0"),
         ({"target_recall": 0.9, "threads": 0}, "threads: got 0; it is an integer from 1"),
     ],
@@ -99,7 +98,7 @@ def test_wrong_arguments_are_told(arguments: dict[str, Any], message: str) -> No
     forest = Forest.build(make_vectors("euclidean", 100, 4, 1), n_trees=2)
     with pytest.raises(ValueError, match=message):
         forest.tune(**arguments)
-    assert forest.info()["search_k"] is None
+    assert forest.info()["tuned"] == []
 
 
 def test_one_row_cannot_be_tuned() -> None:

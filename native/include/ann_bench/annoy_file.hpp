@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "ann_bench/distance.hpp"
-#include "ann_bench/index.hpp"
+#include "ann_bench/forest_parts.hpp"
 
 namespace ann_bench {
 

@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "ann_bench/index.hpp"
+#include "ann_bench/forest_parts.hpp"
 
 namespace ann_bench {
 

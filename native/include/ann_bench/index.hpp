@@ -1,122 +1,245 @@
 #pragma once
-// What a forest consists of, wherever its bytes lie: in memory or in a mapped file.
+// What all kinds of index have in common: saving, opening, queries from many threads, rows taken out.
 
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
 
-#include "ann_bench/buffer.hpp"
-#include "ann_bench/damaged_index.hpp"
 #include "ann_bench/distance.hpp"
-#include "ann_bench/kernels.hpp"
+#include "ann_bench/section_file.hpp"
+#include "ann_bench/vectors.hpp"
 
 namespace ann_bench {
 
-/// Where a branch leads: to a node or, with the top bit set, to a bough.
-using Link = std::uint32_t;
-inline constexpr Link bough_bit = 0x8000'0000u;
-
-/// A leaf is one block of sketches.
-inline constexpr std::size_t leaf_size = block_entries;
-
-/// Leaves of a bough at most: as many as one register holds sums for.
-inline constexpr std::size_t bough_leaves = 16;
-
-/// Unsigned codes are 64 more than the signed ones.
-inline constexpr std::int32_t code_middle = 64;
-
-/// The nearest integer to `value`, ties to even, if it lies within +-2^22: adding this number leaves no bits
-/// for a fraction. Compilers can do it for several values at once on every processor.
-inline std::int32_t round_small(float value) {
-    return std::bit_cast<std::int32_t>(value + 12582912.0f) - 0x4b400000;
-}
-
-/// Codes reach so many standard deviations before they are cut off.
-inline constexpr double code_range = 2.7;
-
-/// What stands for the squared length of rows and centres where only inner products count: about that of the
-/// longest row's code.
-constexpr std::int32_t equal_square(std::size_t width) {
-    constexpr double variance = code_middle / code_range * (code_middle / code_range);
-    return static_cast<std::int32_t>(variance * static_cast<double>(width));
-}
-
-/// A 4-bit code stands for the middle of 8 unsigned ones.
-constexpr std::int32_t shorten(std::int32_t code) {
-    return code >> 3;
-}
-constexpr std::int32_t lengthen(std::int32_t code) {
-    return 8 * code + 4;
-}
-
-/// The codes of bits.
-inline constexpr std::uint8_t bit_code = 96, no_bit_code = 32;
-
-/// A split. Its normal stands beside it, among the normals. `offset + scale * dot` is the distance to the
-/// plane, in steps; where it is positive, the right child is the near one.
-struct Node {
-    float offset;
-    float scale;
-    Link left;  ///< larger than the node's own number, if it is a node
-    Link right;
-};
-static_assert(sizeof(Node) == 16);
-
-/// What a branch ends in: leaves that follow one another, whose centres are compared with a query at once.
-/// Behind it stand the centres, as Kernels::bough_dots takes them.
-struct Bough {
-    std::uint32_t first_leaf;
-    std::uint32_t leaves;
-    std::uint32_t entries;
-    std::uint32_t reserved[13];
-    std::int32_t squares[bough_leaves];  ///< |centre|^2; for dot equal_square(width)
-};
-static_assert(sizeof(Bough) == 2 * cache_line);
-
-/// The numbers that tell the size of everything; they stand in the file's header as they are.
-struct Facts {
+/// What every index is over.
+struct Shape {
     Distance distance;
     std::uint32_t dimension;
-    std::uint32_t trees;
-    std::uint32_t width;     ///< dimensions of codes
-    std::uint32_t depth;     ///< dimensions that the projection takes; 0 for hamming, which has none
-    std::uint32_t rerank;    ///< what searches do unless told otherwise; 0: a rule
-    std::uint64_t search_k;  ///< the same
-    std::uint64_t seed;
     std::uint64_t rows;
-    std::uint64_t present;  ///< rows that the trees hold
-    std::uint64_t nodes;
-    std::uint64_t boughs;
-    std::uint64_t leaves;
-    float projection_scale;  ///< what a sum of the projection stands for, in steps
-    float steps_per_unit;    ///< steps of a code in a distance of 1
-    float longest;           ///< for dot: the length of the longest row; queries are brought to it
-    std::uint32_t reserved;
-
-    std::size_t row_bytes() const {
-        return distance == Distance::hamming ? (dimension + 63) / 64 * 8 : round_up(dimension, 4) * 4;
-    }
-    std::size_t code_bytes() const { return distance == Distance::hamming ? 0 : width / 2; }
-    std::size_t bough_bytes() const { return sizeof(Bough) + bough_leaves * width / 2; }
-    std::size_t leaf_bytes() const { return block_bytes(width); }
 };
-static_assert(sizeof(Facts) == 96, "no gaps: what stands in them would stand in the file");
 
-/// The parts of an index. Does not own them.
-struct IndexView {
-    Facts facts;
-    const std::byte* rows;            ///< floats as given, or packed bits; facts.row_bytes() apart
-    const float* inverse_norms;       ///< angular: 1 / |row|, 0 for a zero row
-    const std::uint8_t* codes;        ///< 4 bits a dimension
-    const std::int32_t* code_terms;   ///< what a row adds to its estimated distance
-    const float* mean;                ///< what the projection takes off, `depth` numbers
-    const std::int8_t* matrix;        ///< the projection, as Kernels::project takes it
-    const std::int32_t* column_sums;  ///< of the matrix, times 64: what unsigned inputs add
-    const Node* nodes;
-    const std::int8_t* normals;  ///< `width` for each node
-    const std::byte* boughs;     ///< facts.bough_bytes() apart
-    const std::byte* leaves;     ///< facts.leaf_bytes() apart
-    const Link* roots;           ///< one for each tree
+/// How much a search looks at.
+struct Effort {
+    std::uint64_t
+        reach;  ///< what the kind counts: leaf entries of a forest, vertices that a graph's walk keeps
+    std::uint64_t rerank;  ///< rows whose exact distance is computed; at least k are
+};
+
+/// An effort that was found to reach a recall, as it stands in the file.
+struct TunedEffort {
+    float recall;
+    std::uint32_t k;
+    Effort effort;
+};
+static_assert(sizeof(TunedEffort) == 24);
+
+/// Some of the rows: all, or those whose bit is set. Does not own the bits.
+struct Selection {
+    const std::uint64_t* words = nullptr;  ///< a bit for each row, zeros after the last; null for all
+    std::uint64_t count = 0;               ///< rows in it
+
+    bool all() const { return words == nullptr; }
+    bool has(std::uint64_t row) const { return words == nullptr || (words[row / 64] >> row % 64 & 1) != 0; }
+
+    /// Calls body(row) for each row of it, rising, where there are `rows`.
+    template <class Body>
+    void for_each(std::uint64_t rows, Body body) const {
+        if (all()) {
+            for (std::uint32_t row = 0; row < rows; ++row) body(row);
+            return;
+        }
+        for (std::uint64_t first = 0; first < rows; first += 64) {
+            for (std::uint64_t rest = words[first / 64]; rest != 0; rest &= rest - 1) {
+                body(static_cast<std::uint32_t>(first) + static_cast<std::uint32_t>(std::countr_zero(rest)));
+            }
+        }
+    }
+};
+
+inline constexpr std::uint32_t no_row = ~std::uint32_t{0};
+
+/// What is asked of a vector.
+struct Question {
+    std::size_t k;
+    Effort effort;
+    Selection selection;
+    std::uint32_t itself = no_row;  ///< the row that asks: it is searched as if it were not there
+};
+
+/// A row and its distance, ordered by distance, then by number.
+class Answer {
+  public:
+    Answer(float distance, std::uint32_t row) : key_(std::uint64_t{ordered(distance)} << 32 | row) {}
+
+    float distance() const {
+        const auto high = static_cast<std::uint32_t>(key_ >> 32);
+        return std::bit_cast<float>((high & sign) != 0 ? high ^ sign : ~high);
+    }
+    std::uint32_t row() const { return static_cast<std::uint32_t>(key_); }
+    bool operator<(const Answer& other) const { return key_ < other.key_; }
+
+  private:
+    static constexpr std::uint32_t sign = 0x8000'0000u;
+
+    /// An integer that orders numbers as they are; both zeros are one.
+    static std::uint32_t ordered(float number) {
+        const auto bits = std::bit_cast<std::uint32_t>(number + 0.0f);
+        return (bits & sign) != 0 ? ~bits : bits ^ sign;
+    }
+
+    std::uint64_t key_;
+};
+
+/// Writes the `k` first of the answers, nearest first; then -1 and +inf. Reorders them.
+void write_answers(std::vector<Answer>& answers, std::size_t k, std::int32_t* ids, float* distances);
+
+/// A vector that is asked for: numbers, or bits.
+struct Query {
+    explicit Query(const Shape& shape)
+        : numbers(shape.distance == Distance::hamming ? 0 : shape.dimension),
+          bits(shape.distance == Distance::hamming ? (shape.dimension + 63) / 64 : 0) {}
+
+    std::vector<float> numbers;
+    std::vector<std::uint64_t> bits;
+};
+
+/// Searches for one thread at a time. Its memory serves one search after another.
+class Searcher {
+  public:
+    explicit Searcher(const Shape& shape) : query(shape) {}
+    virtual ~Searcher() = default;
+    Searcher(const Searcher&) = delete;
+    Searcher& operator=(const Searcher&) = delete;
+
+    /// Answers for the vector in `query`, which it may change, as write_answers writes it.
+    /// Throws DamagedIndex.
+    virtual void answer(const Question& question, std::int32_t* ids, float* distances) = 0;
+
+    Query query;
+    std::uint64_t distance_computations = 0;
+};
+
+/// What a query tells besides its vectors.
+struct Request {
+    std::size_t k;
+    Effort effort;
+    unsigned threads = 1;
+    /// The only rows to answer with: a bit for each row, in whole words.
+    std::optional<std::span<const std::uint64_t>> allowed{};
+};
+
+/// A section of the file that holds an index.
+struct Part {
+    std::uint32_t type;
+    std::size_t element_bytes;
+    std::span<const std::byte> bytes;
+};
+
+struct RowsView;
+
+/// An index of rows that finds those nearest to a vector.
+///
+/// Members that are const may be called from several threads at once, others from one while no other is at
+/// work.
+class Index {
+  public:
+    virtual ~Index();
+
+    /// Opens what `save` wrote, of whatever kind: see SectionFile::open. Throws DamagedIndex too if the
+    /// sections do not fit each other.
+    static std::unique_ptr<Index> open(const std::string& path, OpenMode mode = OpenMode::mmap);
+
+    virtual IndexKind kind() const = 0;
+    virtual RowsView rows() const = 0;
+    Shape shape() const;
+
+    /// What a search for `k` neighbours does in an index that was not tuned.
+    virtual Effort usual_effort(std::size_t k) const = 0;
+
+    /// The effort that looks at everything: a search then compares all rows, and is exact.
+    virtual Effort whole_effort() const = 0;
+
+    /// Writes a row as it was given (bits: 0 and 1) to `to`. Throws std::out_of_range.
+    void vector(std::uint64_t row, float* to) const;
+
+    /// Finds the `k` nearest of the rows that a search sees, for each of `count` vectors.
+    ///
+    /// `ids` and `distances` have room for count x k values: nearest first, ties by id, -1 and +inf where
+    /// there are fewer rows. Throws std::invalid_argument if a value is not finite or `allowed` is not of
+    /// this index's size, DamagedIndex.
+    void query(const Vectors& vectors, std::size_t count, const Request& request, std::int32_t* ids,
+               float* distances) const;
+
+    /// The same for rows of the index, each searched for as if it were not there.
+    void query_rows(std::span<const std::uint32_t> rows, const Request& request, std::int32_t* ids,
+                    float* distances) const;
+
+    /// What a search for `k` neighbours does unless told otherwise: what reaches `recall`, where the index
+    /// was tuned; the first thing it was tuned for, if no recall is told. Throws std::invalid_argument if it
+    /// was not tuned for as much.
+    Effort effort_for(std::size_t k, std::optional<float> recall = std::nullopt) const;
+
+    /// What it was tuned for; `save` keeps it.
+    const std::vector<TunedEffort>& tuned() const { return tuned_; }
+    void set_tuned(std::vector<TunedEffort> tuned) { tuned_ = std::move(tuned); }
+
+    /// Takes rows out: no search finds them any more. Those that are out already stay so. Throws
+    /// std::out_of_range, and then changes nothing.
+    void remove(std::span<const std::uint32_t> rows);
+
+    /// Rows that can be found.
+    std::uint64_t present() const { return live_.empty() ? shape().rows : live_count_; }
+    bool is_present(std::uint64_t row) const { return selection().has(row); }
+
+    /// Writes the index to `path`, whole or not at all: see SectionWriter.
+    void save(const std::string& path) const;
+
+    /// Bytes of the saved file.
+    std::uint64_t size_bytes() const;
+
+    /// Distances that the queries so far computed or estimated.
+    std::uint64_t distance_computations() const;
+
+  protected:
+    Index();
+    Index(Index&&) noexcept;
+    Index& operator=(Index&&) noexcept;
+
+    virtual std::unique_ptr<Searcher> make_searcher() const = 0;
+    /// What stands in the header, without padding, whose bytes would be those of chance.
+    virtual std::span<const std::byte> header_facts() const = 0;
+    virtual std::vector<Part> parts() const = 0;
+
+    /// Reads what `write_common` wrote.
+    void open_common(const SectionFile& file);
+    /// Writes the sections that all kinds have, and commits.
+    void write_common(SectionWriter& writer) const;
+    void set_live(std::vector<std::uint64_t> live);
+    /// Forgets the searchers, as the rows are others now.
+    void rows_changed();
+
+  private:
+    struct Pool;
+    class Lease;
+
+    Selection selection() const { return {live_.empty() ? nullptr : live_.data(), present()}; }
+    std::vector<Part> common_parts() const;
+    template <class Read>
+    void run(std::size_t count, const Request& request, std::int32_t* ids, float* distances, Read read) const;
+    template <class Read>
+    void compare_all(std::size_t first, std::size_t last, const Question& question, std::int32_t* ids,
+                     float* distances, Read read) const;
+
+    std::vector<std::uint64_t> live_;  ///< a bit for each row that can be found; empty while all can
+    std::uint64_t live_count_ = 0;
+    std::vector<TunedEffort> tuned_;
+    std::unique_ptr<Pool> pool_;
 };
 
 }  // namespace ann_bench

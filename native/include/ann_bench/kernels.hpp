@@ -44,6 +44,30 @@ constexpr std::size_t table_bytes(std::size_t width) {
     return width / 4 * 32;
 }
 
+/// What the values of a row are. The numbers are part of the file format.
+enum class RowType : std::uint32_t { f32 = 0, f16 = 1, i8 = 2, u8 = 3, bits = 4 };
+
+/// Sums over a vector and a row of `count` values, as floats. A row may be read to the next multiple of 16
+/// bytes.
+struct RowKernels {
+    float (*dot)(const float* vector, const void* row, std::size_t count);
+    float (*squared_l2)(const float* vector, const void* row, std::size_t count);
+    /// Of the vector and scale * row.
+    float (*scaled_squared_l2)(const float* vector, const void* row, float scale, std::size_t count);
+    float (*l1)(const float* vector, const void* row, std::size_t count);
+};
+
+/// Keys of a walk through a graph beyond those that it has, which may be overwritten.
+inline constexpr std::size_t pool_room = 16;
+
+/// The key of a vertex: nearer ones are smaller; the lowest bit tells whether the walk was there.
+constexpr std::uint64_t vertex_key(std::uint32_t distance, std::uint32_t vertex) {
+    return std::uint64_t{distance} << 32 | std::uint64_t{vertex} << 1;
+}
+constexpr std::uint32_t vertex_of(std::uint64_t key) {
+    return static_cast<std::uint32_t>(key) >> 1;
+}
+
 /// How a row of codes differs from a centre.
 struct Residual {
     std::int32_t l1;            ///< sum of |difference|
@@ -103,6 +127,26 @@ struct Kernels {
     void (*score)(const std::uint8_t* codes, const std::uint32_t* ids, std::size_t count,
                   const std::int8_t* query, std::size_t width, std::int32_t* out);
 
+    /// out[i] = sum of (rows[ids[i] * width + j] - row[j])^2 over j < width, of unsigned codes.
+    void (*code_squares)(const std::uint8_t* rows, const std::uint32_t* ids, std::size_t count,
+                         const std::uint8_t* row, std::size_t width, std::int32_t* out);
+
+    /// out[i] = sum of (8 * code - query[j])^2 over the 4-bit code of vertex ids[i]; -8 <= query[j] <= 123.
+    /// `width` is a multiple of 128; byte t < 64 of each 64 holds dimension t of its 128 in the low half, and
+    /// 64 + t in the high half.
+    void (*short_code_squares)(const std::uint8_t* codes, const std::uint32_t* ids, std::size_t count,
+                               const std::int8_t* query, std::size_t width, std::int32_t* out);
+
+    /// Puts the vertices `ids` into a pool: the `capacity` smallest keys in order, of which there are `size`
+    /// so far, and pool_room more. Returns how many there are then; `lowest` becomes the lowest place that
+    /// changed, if that is lower than it was.
+    std::size_t (*admit)(std::uint64_t* pool, std::size_t size, std::size_t capacity,
+                         const std::uint32_t* ids, const std::int32_t* distances, std::size_t count,
+                         std::size_t* lowest);
+
+    /// For rows of each type but bits, by its number.
+    RowKernels rows[4];
+
     // Over floats of any number, at any address.
     float (*dot_f32)(const float* a, const float* b, std::size_t count);
     float (*squared_l2_f32)(const float* a, const float* b, std::size_t count);
@@ -124,7 +168,10 @@ std::span<const Kernels* const> available_kernels();
 const char* name_of(Isa isa);
 
 namespace detail {
-/// Kernels::split in plain C++, which AVX2 has nothing for.
+// In plain C++, what AVX2 has nothing for.
+std::size_t admit_portable(std::uint64_t* pool, std::size_t size, std::size_t capacity,
+                           const std::uint32_t* ids, const std::int32_t* distances, std::size_t count,
+                           std::size_t* lowest);
 void split_portable(std::uint32_t* positions, const std::int32_t* values, std::size_t count,
                     std::int32_t limit, std::uint32_t* rest);
 

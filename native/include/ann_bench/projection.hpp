@@ -1,21 +1,22 @@
 #pragma once
 // From floats to codes: a linear map to few dimensions of equal variance, rounded to 7 bits.
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <span>
 #include <vector>
 
-#include "ann_bench/index.hpp"
+#include "ann_bench/distance.hpp"
 #include "ann_bench/vectors.hpp"
 
 namespace ann_bench {
 
-/// Codes have at most so many dimensions; rows of more are projected onto as many principal axes.
-inline constexpr std::uint32_t max_width = 192;
+/// Unsigned codes are 64 more than the signed ones.
+inline constexpr std::int32_t code_middle = 64;
 
-/// Dimensions of codes for rows of `depth` dimensions.
-std::uint32_t code_width(std::uint32_t depth);
+/// Codes reach so many standard deviations before they are cut off.
+inline constexpr double code_range = 2.7;
 
 /// 1 / |vector|, 0 for a zero vector.
 float inverse_norm(const float* vector, std::uint32_t dimension);
@@ -39,24 +40,47 @@ class Space {
     float longest_;
 };
 
-/// The parts of an index that project.
+/// A projection from `depth` to `width` dimensions, wherever its numbers lie.
+struct ProjectionView {
+    std::uint32_t depth;
+    std::uint32_t width;
+    float scale;                      ///< what a sum of the matrix's products stands for, in steps
+    float steps_per_unit;             ///< steps of a code in a distance of 1
+    const float* mean;                ///< what is taken off first, `depth` numbers
+    const std::int8_t* matrix;        ///< as Kernels::project takes it
+    const std::int32_t* column_sums;  ///< of the matrix, times 64: what unsigned inputs add
+};
+
+/// One that owns them.
 struct Projection {
+    std::uint32_t depth = 0;
+    std::uint32_t width = 0;
+    float scale = 0;
+    float steps_per_unit = 0;
     std::vector<float> mean;
     std::vector<std::int8_t> matrix;
     std::vector<std::int32_t> column_sums;
-    float scale = 0;
-    float steps_per_unit = 0;
+
+    ProjectionView view() const {
+        return {depth, width, scale, steps_per_unit, mean.data(), matrix.data(), column_sums.data()};
+    }
 };
 
 /// Finds the projection for rows like those of the sample (`sample` / `depth` of them, one after another;
 /// they are changed).
 ///
-/// Up to max_width dimensions it is a random rotation into code_width(depth) dimensions, which spreads the
-/// variance evenly; beyond, it is the principal axes by subspace iteration (Halko, Martinsson & Tropp 2011),
+/// Where `width`, a multiple of code_step, is not less than `depth` it is a random rotation, which spreads
+/// the variance evenly; else it is the principal axes by subspace iteration (Halko, Martinsson & Tropp 2011),
 /// rotated. For inner products `longest` is the length of the longest row, and 0 otherwise: codes then are
 /// not centred, which would change the order, and reach as far as that row needs.
-Projection fit_projection(std::span<float> sample, std::uint32_t depth, float longest, std::uint64_t key,
-                          unsigned threads);
+Projection fit_projection(std::span<float> sample, std::uint32_t depth, std::uint32_t width, float longest,
+                          std::uint64_t key, unsigned threads);
+
+/// The nearest integer to `value`, ties to even, if it lies within +-2^22: adding this number leaves no bits
+/// for a fraction. Compilers can do it for several values at once on every processor.
+inline std::int32_t round_small(float value) {
+    return std::bit_cast<std::int32_t>(value + 12582912.0f) - 0x4b400000;
+}
 
 /// Room for one projection at a time.
 struct ProjectionScratch {
@@ -66,6 +90,7 @@ struct ProjectionScratch {
 
 /// Writes the unsigned code (`width` bytes) of a vector in the Space, and returns its squared distance from
 /// the mean, in squared steps. `placed` (`depth` floats) is changed.
-std::int32_t project(const IndexView& index, float* placed, ProjectionScratch& scratch, std::uint8_t* code);
+std::int32_t project(const ProjectionView& projection, float* placed, ProjectionScratch& scratch,
+                     std::uint8_t* code);
 
 }  // namespace ann_bench

@@ -20,11 +20,11 @@
 namespace ann_bench {
 
 /// The first number changes when old readers cannot read new files, the second when they need not care.
-inline constexpr std::uint16_t file_major = 2;
+inline constexpr std::uint16_t file_major = 3;
 inline constexpr std::uint16_t file_minor = 0;
 
 /// What the sections make up together. The numbers are part of the file format.
-enum class IndexKind : std::uint32_t { forest = 1 };
+enum class IndexKind : std::uint32_t { forest = 1, flat = 2, graph = 3 };
 
 /// "forest", or "kind 7" for a number that this build does not know.
 std::string name_of(IndexKind kind);
@@ -132,15 +132,15 @@ class SectionWriter {
     std::span<const std::byte> mapped(std::uint32_t type);
 
     /// Finishes the file. After this only `mapped` may be called. Facts have no padding, whose bytes would be
-    /// those of chance.
+    /// those of chance, and are at most facts_bytes long.
     template <Plain Facts>
     void commit(IndexKind kind, const Facts& facts, Features features = {}) {
         static_assert(sizeof(Facts) <= facts_bytes);
-        finish(kind, std::as_bytes(std::span(&facts, 1)), features);
+        commit(kind, std::as_bytes(std::span(&facts, 1)), features);
     }
+    void commit(IndexKind kind, std::span<const std::byte> facts, Features features = {});
 
   private:
-    void finish(IndexKind kind, std::span<const std::byte> facts, Features features);
     Section* find(std::uint32_t type);
     void flush();
 

@@ -6,7 +6,7 @@
 #include <span>
 #include <vector>
 
-#include "ann_bench/index.hpp"
+#include "ann_bench/forest_parts.hpp"
 #include "ann_bench/random.hpp"
 
 namespace ann_bench {
@@ -21,7 +21,7 @@ struct Tree {
 
 /// What a tree is built over.
 struct TreeInput {
-    Facts facts;                  ///< distance and width
+    ForestFacts facts;            ///< distance and width
     const std::uint8_t* codes;    ///< `width` unsigned codes for each row
     const std::int32_t* outside;  ///< what a row's squared distance from the mean is above its code's
     const std::byte* rows;        ///< hamming: the packed bits

@@ -1,6 +1,7 @@
 #pragma once
 // Vectors as the caller has them, and how one becomes a row of the index or a query.
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -16,6 +17,15 @@ inline constexpr std::uint32_t max_dimension = 65'535;
 struct Half {
     std::uint16_t bits;
 };
+
+/// Scales by a power of two in place of shifting, so that numbers too small for a leading bit come out right.
+inline float to_float(Half half) {
+    const std::uint32_t magnitude = half.bits & 0x7fffu;
+    const auto shifted = std::bit_cast<float>(magnitude << 13);
+    const std::uint32_t bits = magnitude >= 0x7c00u ? 0x7f80'0000u | magnitude << 13
+                                                    : std::bit_cast<std::uint32_t>(shifted * 0x1p112f);
+    return std::bit_cast<float>(bits | std::uint32_t{half.bits & 0x8000u} << 16);
+}
 
 /// A bit in a byte of its own, 0 or not.
 struct Bit {

@@ -1,4 +1,4 @@
-// What a search is made of: the order of its branches, its threshold, its scratch space.
+// What a search is made of: the order of its branches, its threshold.
 
 #include <algorithm>
 #include <bit>
@@ -8,6 +8,8 @@
 
 #include <doctest/doctest.h>
 
+#include "ann_bench/branch_queue.hpp"
+#include "ann_bench/threshold.hpp"
 #include "support.hpp"
 
 using namespace ann_bench;
@@ -159,38 +161,5 @@ TEST_CASE("a threshold whose values were forgotten starts like a new one") {
             CHECK(used.limit() == fresh.limit());
         }
         for (const float value : values) used.forget(value);
-    }
-}
-
-TEST_CASE("a pool lends what came back clean, and adds up what was counted") {
-    ScratchPool pool;
-    Facts facts{};
-    facts.dimension = facts.depth = 3;
-    facts.width = 64;
-    facts.rows = 10;
-    const Scratch* first = nullptr;
-    {
-        const ScratchPool::Lease one(pool, facts), two(pool, facts);
-        CHECK(&*one != &*two);
-        (*one).distance_computations = 3;
-        (*two).distance_computations = 4;
-        first = &*one;
-    }
-    CHECK(pool.distance_computations() == 7);
-    {
-        const ScratchPool::Lease one(pool, facts);
-        CHECK(&*one == first);
-        CHECK((*one).distance_computations == 0);
-    }
-    try {
-        const ScratchPool::Lease one(pool, facts);
-        (*one).seen[0] = 1;
-        throw std::runtime_error("interrupted");
-    } catch (const std::runtime_error&) {
-    }
-    for (int i = 0; i < 3; ++i) {
-        const ScratchPool::Lease one(pool, facts), two(pool, facts);
-        CHECK((*one).seen[0] == 0);
-        CHECK((*two).seen[0] == 0);
     }
 }

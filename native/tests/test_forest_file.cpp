@@ -9,7 +9,7 @@
 
 #include <doctest/doctest.h>
 
-#include "ann_bench/file.hpp"
+#include "ann_bench/forest_file.hpp"
 #include "support.hpp"
 
 using namespace ann_bench;
@@ -30,10 +30,10 @@ void open_and_search(const TemporaryFile& file, std::uint64_t seed = 1) {
     const Vectors query = forest.facts().distance == Distance::hamming ? view(bits) : view(floats);
     std::vector<std::int32_t> ids(10);
     std::vector<float> distances(10);
-    const Effort efforts[] = {{1, 1}, {50, 20}, {everything, 1}, forest.default_effort(10)};
+    const Effort efforts[] = {{1, 1}, {50, 20}, {everything, 1}, forest.effort_for(10)};
     for (Effort effort : efforts) {
-        effort.rerank = std::min<std::size_t>(effort.rerank, 1000);
-        forest.query(query, 1, 10, effort, 1, ids.data(), distances.data());
+        effort.rerank = std::min<std::uint64_t>(effort.rerank, 1000);
+        forest.query(query, 1, {10, effort}, ids.data(), distances.data());
         for (const std::int32_t id : ids) REQUIRE(id < static_cast<std::int32_t>(forest.facts().rows));
     }
 }
@@ -58,13 +58,13 @@ class Patched {
 
     FileHeader& header() { return *reinterpret_cast<FileHeader*>(bytes_.data()); }
 
-    Facts facts() {
-        Facts facts;
+    ForestFacts facts() {
+        ForestFacts facts;
         std::memcpy(&facts, header().facts.data(), sizeof facts);
         return facts;
     }
 
-    void set_facts(const Facts& facts) { std::memcpy(header().facts.data(), &facts, sizeof facts); }
+    void set_facts(const ForestFacts& facts) { std::memcpy(header().facts.data(), &facts, sizeof facts); }
 
     template <class T>
     std::span<T> section(std::uint32_t type) {
@@ -127,7 +127,7 @@ TEST_CASE("an index that is built straight into a file is the one that would be 
             const auto floats = random_floats(700 * dimension, 1);
             const auto bits = random_bits(700 * dimension, 1);
             const Vectors vectors = distance == Distance::hamming ? view(bits) : view(floats);
-            BuildOptions options;
+            ForestOptions options;
             options.distance = distance;
             options.trees = 3;
             const TemporaryFile file;
@@ -147,7 +147,7 @@ TEST_CASE(
     for (const Distance distance : all_distances) {
         const TemporaryFile file;
         Forest built = small_forest(distance);
-        built.set_default_effort({77, 33});
+        built.set_tuned({{0.9f, 3, {77, 33}}});
         built.save(file.path());
         const std::string bytes = file.read();
         CHECK(bytes.size() == built.size_bytes());
@@ -158,11 +158,11 @@ TEST_CASE(
         std::vector<float> x(200), y(200);
         for (const OpenMode mode : {OpenMode::mmap, OpenMode::ram}) {
             const Forest opened = Forest::open(file.path(), mode);
-            CHECK(opened.default_effort(3).search_k == 77);
-            CHECK(opened.default_effort(3).rerank == 33);
+            CHECK(opened.effort_for(3).reach == 77);
+            CHECK(opened.effort_for(3).rerank == 33);
             for (const std::uint64_t search_k : {std::uint64_t{1}, std::uint64_t{60}, everything}) {
-                built.query(queries, 20, 10, {search_k, 20}, 1, a.data(), x.data());
-                opened.query(queries, 20, 10, {search_k, 20}, 1, b.data(), y.data());
+                built.query(queries, 20, {10, {search_k, 20}}, a.data(), x.data());
+                opened.query(queries, 20, {10, {search_k, 20}}, b.data(), y.data());
                 CHECK(a == b);
                 CHECK(x == y);
             }
@@ -201,9 +201,9 @@ TEST_CASE("sections that are missing, of another length or of other elements are
 TEST_CASE("facts that do not fit the sections are refused, and none of any value does harm") {
     for (const Distance distance : all_distances) {
         Patched patched(small_forest(distance, 50));
-        const Facts whole = patched.facts();
-        const auto try_facts = [&](const std::function<void(Facts&)>& change, bool refused) {
-            Facts facts = whole;
+        const ForestFacts whole = patched.facts();
+        const auto try_facts = [&](const std::function<void(ForestFacts&)>& change, bool refused) {
+            ForestFacts facts = whole;
             change(facts);
             if (std::memcmp(&facts, &whole, sizeof facts) == 0) return;
             patched.set_facts(facts);
@@ -211,38 +211,36 @@ TEST_CASE("facts that do not fit the sections are refused, and none of any value
             if (refused) CHECK(text != "");
         };
         const auto try_number = [&](auto field, bool refused) {
-            using Number = std::remove_reference_t<decltype(field(const_cast<Facts&>(whole)))>;
-            Facts copy = whole;
+            using Number = std::remove_reference_t<decltype(field(const_cast<ForestFacts&>(whole)))>;
+            ForestFacts copy = whole;
             const Number right = field(copy);
             for (const Number value :
                  {Number{0}, Number(right + 1), Number(right - 1), Number(2 * right), Number(right + 128),
                   Number(0x7fff'ffff), Number(0x8000'0000), std::numeric_limits<Number>::max()}) {
                 CAPTURE(value);
-                try_facts([&](Facts& facts) { field(facts) = value; }, refused);
+                try_facts([&](ForestFacts& facts) { field(facts) = value; }, refused);
             }
         };
-        try_number([](Facts& f) -> auto& { return f.trees; }, true);
-        try_number([](Facts& f) -> auto& { return f.width; }, true);
-        try_number([](Facts& f) -> auto& { return f.depth; }, true);
-        try_number([](Facts& f) -> auto& { return f.rows; }, true);
-        try_number([](Facts& f) -> auto& { return f.nodes; }, true);
-        try_number([](Facts& f) -> auto& { return f.boughs; }, true);
-        try_number([](Facts& f) -> auto& { return f.leaves; }, true);
+        try_number([](ForestFacts& f) -> auto& { return f.trees; }, true);
+        try_number([](ForestFacts& f) -> auto& { return f.width; }, true);
+        try_number([](ForestFacts& f) -> auto& { return f.depth; }, true);
+        try_number([](ForestFacts& f) -> auto& { return f.rows; }, true);
+        try_number([](ForestFacts& f) -> auto& { return f.nodes; }, true);
+        try_number([](ForestFacts& f) -> auto& { return f.boughs; }, true);
+        try_number([](ForestFacts& f) -> auto& { return f.leaves; }, true);
         // Some other values of these fit the same sections.
-        try_number([](Facts& f) -> auto& { return f.dimension; }, false);
-        try_number([](Facts& f) -> auto& { return f.present; }, false);
-        try_number([](Facts& f) -> auto& { return f.seed; }, false);
-        try_number([](Facts& f) -> auto& { return f.search_k; }, false);
-        try_number([](Facts& f) -> auto& { return f.rerank; }, false);
-        try_facts([](Facts& f) { f.present = f.rows + 1; }, true);
-        try_facts([](Facts& f) { f.dimension = 0; }, true);
+        try_number([](ForestFacts& f) -> auto& { return f.dimension; }, false);
+        try_number([](ForestFacts& f) -> auto& { return f.present; }, false);
+        try_number([](ForestFacts& f) -> auto& { return f.seed; }, false);
+        try_facts([](ForestFacts& f) { f.present = f.rows + 1; }, true);
+        try_facts([](ForestFacts& f) { f.dimension = 0; }, true);
         for (std::uint32_t other = 0; other < 300; ++other) {
-            try_facts([&](Facts& f) { f.distance = static_cast<Distance>(other); }, other >= 5);
+            try_facts([&](ForestFacts& f) { f.distance = static_cast<Distance>(other); }, other >= 5);
         }
         for (const float value : {not_a_number, infinity, -infinity, 0.0f, -1.0f, 3e38f, 1e-45f}) {
-            try_facts([&](Facts& f) { f.projection_scale = value; }, false);
-            try_facts([&](Facts& f) { f.steps_per_unit = value; }, false);
-            try_facts([&](Facts& f) { f.longest = value; }, false);
+            try_facts([&](ForestFacts& f) { f.projection_scale = value; }, false);
+            try_facts([&](ForestFacts& f) { f.steps_per_unit = value; }, false);
+            try_facts([&](ForestFacts& f) { f.longest = value; }, false);
         }
     }
 }
@@ -250,10 +248,10 @@ TEST_CASE("facts that do not fit the sections are refused, and none of any value
 TEST_CASE("no facts, however large, make sizes wrap around") {
     for (const Distance distance : all_distances) {
         Patched patched(small_forest(distance, 50));
-        const Facts whole = patched.facts();
+        const ForestFacts whole = patched.facts();
         Random random(4);
         for (int trial = 0; trial < 500; ++trial) {
-            Facts facts = whole;
+            ForestFacts facts = whole;
             const auto any = [&]() -> std::uint64_t {
                 const std::uint64_t power = std::uint64_t{1} << random.below(64);
                 return power + random.below(3) - 1;
@@ -403,7 +401,7 @@ TEST_CASE("a bough of more leaves than boughs may have is told, even if all of t
 TEST_CASE("an index that tells of fewer rows than its leaves hold, or of none, finds some of them") {
     for (const std::uint64_t present : {0u, 1u, 40u}) {
         Patched patched(small_forest(Distance::euclidean, 400));
-        Facts fewer = patched.facts();
+        ForestFacts fewer = patched.facts();
         fewer.present = present;
         patched.set_facts(fewer);
         complaint(patched.write());

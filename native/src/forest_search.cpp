@@ -1,10 +1,9 @@
-#include "ann_bench/search.hpp"
+#include "ann_bench/forest_search.hpp"
 
 #include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstring>
-#include <exception>
 #include <limits>
 #include <span>
 #include <string>
@@ -19,6 +18,9 @@ constexpr float infinity = std::numeric_limits<float>::infinity();
 constexpr std::size_t sketched_per_reranked = 4;
 
 constexpr std::size_t prefetch_ahead = 8;
+
+/// So many leaf entries are looked at in the time that a row is compared in.
+constexpr std::uint64_t entries_per_comparison = 4;
 constexpr std::size_t leaves_ahead = 3;
 
 /// Entries of the leaves that are looked at by their centre, for each entry of those that are read.
@@ -38,64 +40,76 @@ void prefetch_bytes(const void* from, std::size_t bytes) {
 
 }  // namespace
 
-Scratch::Scratch(const Facts& facts)
-    : query(facts.dimension),
-      placed(facts.depth),
-      query_bits((facts.dimension + 63) / 64),
-      code(facts.width),
-      signed_code(facts.width),
-      tables(facts.width / 4 * 16),
-      laid_out_tables(table_bytes(facts.width)),
+ForestScratch::ForestScratch(const ForestView& view)
+    : Searcher({view.facts.distance, view.facts.dimension, view.facts.rows}),
+      index(view),
+      exact(index.exact_rows()),
+      placed(view.facts.depth),
+      code(view.facts.width),
+      signed_code(view.facts.width),
+      tables(view.facts.width / 4 * 16),
+      laid_out_tables(table_bytes(view.facts.width)),
       bucket_ends(leaf_buckets),
-      seen((facts.rows + 63) / 64) {}
+      seen((view.facts.rows + 63) / 64) {}
 
-ScratchPool::Lease::Lease(ScratchPool& pool, const Facts& facts)
-    : pool_(pool), exceptions_(std::uncaught_exceptions()) {
-    {
-        const std::scoped_lock lock(pool_.mutex_);
-        if (!pool_.free_.empty()) {
-            scratch_ = std::move(pool_.free_.back());
-            pool_.free_.pop_back();
-        }
-    }
-    if (!scratch_) scratch_ = std::make_unique<Scratch>(facts);
+void ForestScratch::answer(const Question& question, std::int32_t* ids, float* distances) {
+    ForestSearch(*this).run(question, ids, distances);
 }
 
-ScratchPool::Lease::~Lease() {
-    if (std::uncaught_exceptions() > exceptions_) return;
-    const std::scoped_lock lock(pool_.mutex_);
-    pool_.distance_computations_ += scratch_->distance_computations;
-    scratch_->distance_computations = 0;
-    pool_.free_.push_back(std::move(scratch_));
-}
-
-std::uint64_t ScratchPool::distance_computations() const {
-    const std::scoped_lock lock(mutex_);
-    return distance_computations_;
-}
-
-void Search::run(std::size_t k, const Effort& effort, std::int32_t* ids, float* distances) {
+void ForestSearch::run(const Question& question, std::int32_t* ids, float* distances) {
     prepare();
-    const std::size_t rows = facts_.present;
+    const std::size_t k = question.k;
+    selection_ = question.selection;
+    itself_ = question.itself;
+    const std::size_t rows = std::min(facts_.present, selection_.count);
+    // What is seldom is met seldom.
+    const double rarity =
+        static_cast<double>(facts_.present) / static_cast<double>(std::max<std::size_t>(rows, 1));
+    const double wanted = static_cast<double>(question.effort.reach) * rarity;
+    const auto reach = static_cast<std::uint64_t>(std::min(wanted, 0x1p62));
     // A search through all entries ranks all rows: then the answer is exact.
-    const bool all = effort.search_k >= facts_.trees * rows;
-    const std::size_t rerank = all ? rows : std::min(std::max(effort.rerank, k), rows);
-    const bool estimates_are_exact = facts_.distance == Distance::hamming;
-    scratch_.threshold.start(estimates_are_exact ? rerank : std::min(rows, rerank * sketched_per_reranked));
-    collect(effort.search_k, std::min(k, rows));
-    narrow(rerank);
-    rank(rerank);
-    write(k, ids, distances);
+    const bool all = reach >= facts_.trees * facts_.present;
+    const bool filtered = !selection_.all() || itself_ != no_row;
+    const bool few = !selection_.all() && rows <= reach / entries_per_comparison;
+    if (few || (filtered && all)) {
+        compare_all();
+    } else {
+        const std::size_t rerank =
+            all ? rows : std::min<std::size_t>(std::max<std::uint64_t>(question.effort.rerank, k), rows);
+        const bool estimates_are_exact = facts_.distance == Distance::hamming;
+        scratch_.threshold.start(estimates_are_exact ? rerank
+                                                     : std::min(rows, rerank * sketched_per_reranked));
+        const std::size_t least = std::min(k, rows - (itself_ != no_row && selection_.has(itself_) ? 1 : 0));
+        if (filtered) {
+            collect<true>(reach, least);
+        } else {
+            collect<false>(reach, least);
+        }
+        narrow(rerank);
+        rank();
+    }
+    write_answers(scratch_.answers, k, ids, distances);
+}
+
+/// Compares all rows that may be answers.
+void ForestSearch::compare_all() {
+    scratch_.ids.clear();
+    selection_.for_each(facts_.rows, [&](std::uint32_t row) {
+        if (row != itself_) scratch_.ids.push_back(row);
+    });
+    scratch_.distance_computations += scratch_.ids.size();
+    rank();
 }
 
 /// Makes of the query what trees, sketches and codes are compared with.
-void Search::prepare() {
+void ForestSearch::prepare() {
+    scratch_.exact.start(scratch_.query);
     const std::size_t width = facts_.width;
     const auto code = scratch_.code.as<std::uint8_t>();
     const auto signed_code = scratch_.signed_code.as<std::int8_t>();
     const auto tables = scratch_.tables.as<std::uint8_t>();
     if (facts_.distance == Distance::hamming) {
-        const auto* bits = reinterpret_cast<const std::uint8_t*>(scratch_.query_bits.data());
+        const auto* bits = reinterpret_cast<const std::uint8_t*>(scratch_.query.bits.data());
         for (std::size_t j = 0; j < width; ++j)
             code[j] = (bits[j / 8] >> j % 8 & 1) != 0 ? bit_code : no_bit_code;
         for (std::size_t group = 0; group < width / 4; ++group) {
@@ -109,10 +123,9 @@ void Search::prepare() {
         offset_ = 0;
     } else {
         const Space space(facts_.distance, facts_.dimension, facts_.longest);
-        space.place_query(scratch_.query.data(), scratch_.placed.data());
+        space.place_query(scratch_.query.numbers.data(), scratch_.placed.data());
         // Rows are compared with the query at unit length.
-        if (facts_.distance == Distance::angular) scratch_.query = scratch_.placed;
-        project(index_, scratch_.placed.data(), scratch_.projection, code.data());
+        project(index_.projection(), scratch_.placed.data(), scratch_.projection, code.data());
         for (std::size_t j = 0; j < width; ++j)
             signed_code[j] = static_cast<std::int8_t>(code[j] - code_middle);
         // Entry n of a table is the sum of four dimensions, each with the sign that a bit of n tells; a
@@ -137,7 +150,7 @@ void Search::prepare() {
     kernel_.lay_out_tables(tables.data(), width, scratch_.laid_out_tables.as<std::uint8_t>().data());
 }
 
-void Search::check_link(Link link, Link parent) const {
+void ForestSearch::check_link(Link link, Link parent) const {
     if ((link & bough_bit) != 0) {
         if ((link & ~bough_bit) >= facts_.boughs) damaged("a link leads past the last bough");
     } else if (link >= facts_.nodes) {
@@ -149,7 +162,8 @@ void Search::check_link(Link link, Link parent) const {
 
 /// Finds boughs in order of what lies between them and the query, then reads their leaves in order of their
 /// centres' distance, until `search_k` entries and `least` different rows have been seen, or all.
-void Search::collect(std::uint64_t search_k, std::size_t least) {
+template <bool filtered>
+void ForestSearch::collect(std::uint64_t search_k, std::size_t least) {
     scratch_.candidate_count = 0;
     scratch_.queue.clear();
     steps_left_ = facts_.nodes + facts_.boughs;
@@ -175,7 +189,7 @@ void Search::collect(std::uint64_t search_k, std::size_t least) {
             if (i + leaves_ahead < leaves.size()) {
                 prefetch_bytes(leaf(leaves[i + leaves_ahead].number), leaf_bytes_);
             }
-            scan(leaves[i]);
+            scan<filtered>(leaves[i]);
             read += leaf_size;
         }
         to_explore = explored_ + 1;
@@ -191,7 +205,7 @@ void Search::collect(std::uint64_t search_k, std::size_t least) {
 ///
 /// A branch is as far as the planes to be crossed on the way to it: the sum of the distances to them. In
 /// Annoy the largest of those distances counts alone.
-bool Search::explore() {
+bool ForestSearch::explore() {
     BranchQueue::Branch branch;
     if (!scratch_.queue.pop(branch)) return false;
     while ((branch.link & bough_bit) == 0) branch.link = descend(branch);
@@ -200,7 +214,7 @@ bool Search::explore() {
 }
 
 /// One step from a node to its near child; the far one is queued.
-Link Search::descend(BranchQueue::Branch& branch) {
+Link ForestSearch::descend(BranchQueue::Branch& branch) {
     if (steps_left_-- == 0) damaged("a search would not end");
     const Node node = index_.nodes[branch.link];
     check_link(node.left, branch.link);
@@ -215,7 +229,7 @@ Link Search::descend(BranchQueue::Branch& branch) {
 }
 
 /// Notes the leaves of a bough.
-void Search::take_bough(Link link) {
+void ForestSearch::take_bough(Link link) {
     if (steps_left_-- == 0) damaged("a search would not end");
     Bough head;
     std::memcpy(&head, bough(link), sizeof head);
@@ -239,7 +253,7 @@ void Search::take_bough(Link link) {
 }
 
 /// Orders the leaves by their distance, nearest first, about: by counting.
-void Search::sort_leaves() {
+void ForestSearch::sort_leaves() {
     const auto& leaves = scratch_.leaves;
     auto& sorted = scratch_.sorted_leaves;
     auto& ends = scratch_.bucket_ends;
@@ -250,7 +264,7 @@ void Search::sort_leaves() {
         high = std::max(high, leaf.distance);
     }
     const float scale = (leaf_buckets - 1) / std::max(static_cast<float>(high - low), 1.0f);
-    const auto bucket = [&](const Scratch::Leaf& leaf) {
+    const auto bucket = [&](const ForestScratch::Leaf& leaf) {
         return static_cast<std::size_t>(static_cast<float>(leaf.distance - low) * scale);
     };
     std::fill(ends.begin(), ends.end(), 0u);
@@ -261,7 +275,8 @@ void Search::sort_leaves() {
 }
 
 /// Makes candidates of the rows of a leaf that look near enough and were not met before.
-void Search::scan(const Scratch::Leaf& one) {
+template <bool filtered>
+void ForestSearch::scan(const ForestScratch::Leaf& one) {
     const float base = facts_.distance == Distance::hamming ? 0.0f : static_cast<float>(one.distance);
     std::uint32_t ids[scan_room];
     float estimates[scan_room];
@@ -275,7 +290,8 @@ void Search::scan(const Scratch::Leaf& one) {
         const std::uint32_t id = ids[i];
         if (id >= facts_.rows) damaged("an entry names no row");
         std::uint64_t& word = scratch_.seen[id / 64];
-        const auto fresh = static_cast<std::uint32_t>(~word >> id % 64 & 1);
+        auto fresh = static_cast<std::uint32_t>(~word >> id % 64 & 1);
+        if constexpr (filtered) fresh &= static_cast<std::uint32_t>(selection_.has(id) && id != itself_);
         word |= std::uint64_t{1} << id % 64;
         scratch_.candidates[count] = {estimates[i], id};
         count += fresh;
@@ -286,7 +302,7 @@ void Search::scan(const Scratch::Leaf& one) {
 }
 
 /// The smallest limit that `count` scores are below.
-std::int64_t Search::limit_of(std::size_t count) const {
+std::int64_t ForestSearch::limit_of(std::size_t count) const {
     const auto& scores = scratch_.scores;
     std::int64_t low = *std::min_element(scores.begin(), scores.end());
     std::int64_t high = std::int64_t{*std::max_element(scores.begin(), scores.end())} + 1;
@@ -303,7 +319,7 @@ std::int64_t Search::limit_of(std::size_t count) const {
 }
 
 /// Leaves the `rerank` best candidates, or a few more, in `ids`.
-void Search::narrow(std::size_t rerank) {
+void ForestSearch::narrow(std::size_t rerank) {
     auto& ids = scratch_.ids;
     ids.clear();
     const bool estimates_are_exact = facts_.distance == Distance::hamming;
@@ -333,69 +349,17 @@ void Search::narrow(std::size_t rerank) {
     ids.resize(kept);
 }
 
-/// The exact distance of a row, as `rank` orders it: squared for euclidean.
-float Search::exact(std::uint32_t id) const {
-    const std::byte* const at = index_.rows + std::size_t{id} * facts_.row_bytes();
-    if (facts_.distance == Distance::hamming) {
-        const auto* bits = reinterpret_cast<const std::uint64_t*>(at);
-        std::uint32_t differing = 0;
-        for (std::size_t w = 0; w < scratch_.query_bits.size(); ++w) {
-            differing += static_cast<std::uint32_t>(std::popcount(bits[w] ^ scratch_.query_bits[w]));
-        }
-        return static_cast<float>(differing) / static_cast<float>(facts_.dimension);
-    }
-    const auto* row = reinterpret_cast<const float*>(at);
-    const float* const query = scratch_.query.data();
-    const std::size_t dimension = facts_.dimension;
-    switch (facts_.distance) {
-        case Distance::angular: {
-            const float inverse_norm = index_.inverse_norms[id];
-            const float far = 1.0f - kernel_.dot_f32(query, row, dimension) * inverse_norm;
-            // Near 0 the subtraction has lost its digits; |q - x|^2 / 2 is the same number without that loss.
-            // The row is in the cache by now, and a zero row (far = 1) never comes here.
-            if (!(far < 0.05f)) return far;
-            return 0.5f * kernel_.scaled_squared_l2_f32(query, row, inverse_norm, dimension);
-        }
-        case Distance::dot:
-            return -kernel_.dot_f32(query, row, dimension);
-        case Distance::manhattan:
-            return kernel_.l1_f32(query, row, dimension);
-        default:
-            return kernel_.squared_l2_f32(query, row, dimension);
-    }
-}
-
-void Search::rank(std::size_t rerank) {
+/// Makes answers of the rows in `ids`.
+void ForestSearch::rank() {
     const auto& ids = scratch_.ids;
     auto& answers = scratch_.answers;
+    const ExactDistance& exact = scratch_.exact;
     answers.clear();
-    answers.reserve(rerank);
-    const std::size_t row_bytes = facts_.row_bytes();
-    const auto fetch = [&](std::size_t i) {
-        if (i < ids.size()) prefetch_bytes(index_.rows + std::size_t{ids[i]} * row_bytes, row_bytes);
-    };
-    for (std::size_t i = 0; i < prefetch_ahead; ++i) fetch(i);
+    answers.reserve(ids.size());
+    for (std::size_t i = 0; i < std::min(prefetch_ahead, ids.size()); ++i) exact.prefetch(ids[i]);
     for (std::size_t i = 0; i < ids.size(); ++i) {
-        fetch(i + prefetch_ahead);
-        float distance = exact(ids[i]);
-        // Overflow, or a damaged row, can make this NaN, which no order could place.
-        if (std::isnan(distance)) distance = infinity;
-        if (facts_.distance == Distance::euclidean) distance = std::sqrt(distance);
-        answers.push_back({distance, ids[i]});
-    }
-}
-
-void Search::write(std::size_t k, std::int32_t* ids, float* distances) {
-    auto& answers = scratch_.answers;
-    const std::size_t found = std::min(k, answers.size());
-    std::partial_sort(answers.begin(), answers.begin() + static_cast<std::ptrdiff_t>(found), answers.end());
-    for (std::size_t i = 0; i < found; ++i) {
-        ids[i] = static_cast<std::int32_t>(answers[i].id);
-        distances[i] = answers[i].distance;
-    }
-    for (std::size_t i = found; i < k; ++i) {
-        ids[i] = -1;
-        distances[i] = infinity;
+        if (i + prefetch_ahead < ids.size()) exact.prefetch(ids[i + prefetch_ahead]);
+        answers.emplace_back(exact.distance(exact.rank(ids[i])), ids[i]);
     }
 }
 

@@ -1,0 +1,41 @@
+#pragma once
+// A forest as sections of a file. README.md describes the format.
+
+#include <cstddef>
+#include <cstdint>
+
+#include "ann_bench/forest_parts.hpp"
+#include "ann_bench/section_file.hpp"
+
+namespace ann_bench {
+
+/// The first section of the file.
+inline constexpr std::uint32_t rows_section = section_type("rows");
+
+/// Calls part(type, pointer, element bytes, elements) for each part, in the order in which they are written.
+template <class Index, class Part>
+void for_each_part(Index& index, Part part) {
+    const ForestFacts& facts = index.facts;
+    const bool codes = facts.distance != Distance::hamming;
+    part(rows_section, index.rows, facts.row_bytes(), facts.rows);
+    if (facts.distance == Distance::angular) part(section_type("norm"), index.inverse_norms, 4, facts.rows);
+    if (codes) {
+        part(section_type("code"), index.codes, facts.code_bytes(), facts.rows);
+        part(section_type("term"), index.code_terms, 4, facts.rows);
+        part(section_type("mean"), index.mean, 4, facts.depth);
+        part(section_type("proj"), index.matrix, facts.width, round_up(facts.depth, 4));
+        part(section_type("sums"), index.column_sums, 4, facts.width);
+    }
+    part(section_type("root"), index.roots, sizeof(Link), facts.trees);
+    part(section_type("node"), index.nodes, sizeof(Node), facts.nodes);
+    part(section_type("plan"), index.normals, facts.width, facts.nodes);
+    part(section_type("boug"), index.boughs, facts.bough_bytes(), facts.boughs);
+    part(section_type("leaf"), index.leaves, facts.leaf_bytes(), facts.leaves);
+}
+
+/// The parts of a forest in an opened file. Besides the header page it reads nothing.
+///
+/// Throws DamagedIndex if the file holds no forest, or sections that do not fit its facts.
+ForestView open_forest(const SectionFile& file);
+
+}  // namespace ann_bench

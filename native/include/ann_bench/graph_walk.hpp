@@ -1,0 +1,73 @@
+#pragma once
+// The walk through a graph: from vertex to vertex, always on from the nearest that it knows.
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "ann_bench/index.hpp"
+#include "ann_bench/kernels.hpp"
+
+namespace ann_bench {
+
+/// Vertices that a walk looks at to find where it begins, and how many of them it begins at.
+inline constexpr std::size_t most_entries = 64;
+inline constexpr std::size_t first_vertices = 4;
+
+/// What a walk goes through, wherever it lies.
+struct WalkedGraph {
+    std::uint64_t vertices;
+    std::uint32_t width;              ///< dimensions of codes, a multiple of 128
+    std::uint32_t degree;             ///< edges of a vertex
+    std::uint32_t entry_count;        ///< at most most_entries
+    const std::uint8_t* codes;        ///< 4 bits a dimension, as Kernels::short_code_squares takes them
+    const std::uint32_t* edges;       ///< `degree` for each vertex; those that it lacks lead to itself
+    const std::uint32_t* entries;     ///< vertices
+    const std::uint8_t* entry_codes;  ///< their codes
+
+    const std::uint8_t* code(std::uint32_t vertex) const { return codes + std::size_t{vertex} * (width / 2); }
+    const std::uint32_t* edges_of(std::uint32_t vertex) const { return edges + std::size_t{vertex} * degree; }
+};
+
+/// How far a walk goes.
+struct Sight {
+    std::size_t followed;  ///< it ends where it was at so many of the nearest vertices that it saw,
+    std::size_t least;     ///< and knows so many, or there is no way on
+    std::size_t kept;      ///< vertices that it remembers, not less than the others
+};
+
+/// Walks, one at a time; memory serves one after another.
+///
+/// Best-first search (Malkov & Yashunin 2018 and many before) as a pipeline: the edges of the next vertex are
+/// followed, and the codes at their ends called for, before those at the ends of the last one's are scored.
+/// Numbers of vertices that a damaged file may hold are checked where they are used.
+class GraphWalk {
+  public:
+    explicit GraphWalk(const WalkedGraph& graph);
+
+    /// The keys of the vertices nearest to a query, nearest first (see vertex_key; their lowest bit means
+    /// nothing now): `sight.kept` of them at most. `query` is a code as Kernels::short_code_squares takes it;
+    /// `itself` is a vertex that is not there. Valid until the next walk.
+    std::span<const std::uint64_t> walk(const std::int8_t* query, const Sight& sight, std::uint32_t itself);
+
+    /// Vertices whose distance the last walk estimated.
+    std::size_t scored() const { return scored_; }
+
+  private:
+    void begin(const std::int8_t* query, std::size_t capacity, std::uint32_t itself);
+    std::size_t follow(std::uint32_t vertex);
+    void look_ahead(std::size_t from) const;
+
+    WalkedGraph graph_;
+    const Kernels& kernel_ = kernels();
+    std::vector<std::uint8_t> visited_;  ///< the number of the walk that was there last
+    std::uint8_t walk_ = 0;
+    std::vector<std::uint64_t> pool_;
+    std::size_t size_ = 0;                   ///< keys in the pool
+    std::vector<std::uint32_t> met_, next_;  ///< vertices to be scored: those of the last vertex, of this one
+    std::vector<std::int32_t> distances_;
+    std::size_t scored_ = 0;
+};
+
+}  // namespace ann_bench

@@ -1,0 +1,133 @@
+#pragma once
+// Rows as an index keeps them, each in the smallest type that holds all of them exactly, and exact distances.
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <span>
+#include <vector>
+
+#include "ann_bench/buffer.hpp"
+#include "ann_bench/distance.hpp"
+#include "ann_bench/index.hpp"
+#include "ann_bench/kernels.hpp"
+#include "ann_bench/vectors.hpp"
+
+namespace ann_bench {
+
+/// Bytes of a row. Rows start on a multiple of 16 bytes, rows of bits on one of 8.
+constexpr std::size_t row_stride(RowType type, std::uint32_t dimension) {
+    switch (type) {
+        case RowType::bits:
+            return round_up(dimension, 64) / 8;
+        case RowType::f32:
+            return round_up(std::size_t{dimension} * 4, 16);
+        case RowType::f16:
+            return round_up(std::size_t{dimension} * 2, 16);
+        default:
+            return round_up(dimension, 16);
+    }
+}
+
+/// The rows of an index, wherever they lie.
+struct RowsView {
+    Shape shape;
+    RowType type;
+    const std::byte* bytes;      ///< row_stride apart
+    const float* inverse_norms;  ///< angular: 1 / |row|, 0 for a zero row
+
+    std::size_t stride() const { return row_stride(type, shape.dimension); }
+    const std::byte* row(std::uint64_t number) const { return bytes + number * stride(); }
+    /// Writes a row as floats.
+    void read(std::uint64_t number, float* to) const;
+
+    /// Their sections of a file.
+    std::vector<Part> parts() const;
+    /// Those of a file that says it has such rows. Throws DamagedIndex if it has not.
+    static RowsView open(const SectionFile& file, const Shape& shape, RowType type);
+};
+
+/// Rows in memory.
+class OwnedRows {
+  public:
+    OwnedRows() = default;
+    /// Copies `count` vectors. Throws std::invalid_argument if their number is out of range, if a value is
+    /// not finite, or if the vectors are bits where the distance needs numbers.
+    OwnedRows(const Vectors& vectors, const Shape& shape, unsigned threads);
+
+    RowsView view() const { return {shape_, type_, bytes_.data(), inverse_norms_.as<float>().data()}; }
+
+  private:
+    Shape shape_{};
+    RowType type_ = RowType::f32;
+    Buffer bytes_, inverse_norms_;
+};
+
+/// The rows with the smallest ranks, of any number that pass by.
+class Nearest {
+  public:
+    void start(std::size_t k) {
+        wanted_ = k;
+        limit_ = std::numeric_limits<float>::infinity();
+        kept_.clear();
+    }
+    void add(float rank, std::uint32_t row) {
+        if (rank > limit_) return;
+        kept_.emplace_back(rank, row);
+        if (kept_.size() >= 2 * wanted_ + 64) shrink();
+    }
+    /// Those wanted, and maybe more, in no order. For those of an ExactDistance their distances stand in
+    /// place of ranks.
+    std::vector<Answer>& take() { return kept_; }
+    std::vector<Answer>& take(const class ExactDistance& exact);
+
+  private:
+    void shrink() {
+        const auto last = kept_.begin() + static_cast<std::ptrdiff_t>(wanted_ - 1);
+        std::nth_element(kept_.begin(), last, kept_.end());
+        limit_ = last->distance();
+        kept_.erase(last + 1, kept_.end());
+    }
+
+    std::size_t wanted_ = 1;
+    float limit_ = 0;  ///< what is beyond it is not among those wanted
+    std::vector<Answer> kept_;
+};
+
+/// Gives an angular query unit length, or leaves it if it is zero.
+void make_unit(std::span<float> vector);
+
+/// The exact distances of rows from one vector.
+class ExactDistance {
+  public:
+    explicit ExactDistance(const RowsView& rows)
+        : rows_(rows),
+          stride_(rows.stride()),
+          kernel_(rows.type == RowType::bits ? nullptr
+                                             : &kernels().rows[static_cast<std::size_t>(rows.type)]) {}
+
+    /// The vector that distances are from, as long as the next does not start. An angular one gets unit
+    /// length.
+    void start(Query& query);
+
+    /// What orders rows: the distance, for euclidean its square. +inf instead of NaN, which overflow or a
+    /// damaged row can bring.
+    float rank(std::uint32_t row) const;
+    /// The distance that a rank stands for.
+    float distance(float rank) const;
+
+    void prefetch(std::uint32_t row) const {
+        const std::byte* const at = rows_.bytes + row * stride_;
+        for (std::size_t i = 0; i < stride_; i += cache_line) __builtin_prefetch(at + i);
+    }
+
+  private:
+    RowsView rows_;
+    std::size_t stride_;
+    const RowKernels* kernel_;
+    const float* query_ = nullptr;
+    const std::uint64_t* bits_ = nullptr;
+};
+
+}  // namespace ann_bench

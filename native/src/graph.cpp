@@ -1,0 +1,258 @@
+#include "ann_bench/graph.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <stdexcept>
+
+#include "graph_builder.hpp"
+
+namespace ann_bench {
+namespace {
+
+constexpr std::uint32_t mean_section = section_type("mean");
+constexpr std::uint32_t matrix_section = section_type("proj");
+constexpr std::uint32_t sums_section = section_type("sums");
+constexpr std::uint32_t codes_section = section_type("code");
+constexpr std::uint32_t edges_section = section_type("edge");
+constexpr std::uint32_t entries_section = section_type("entr");
+constexpr std::uint32_t entry_codes_section = section_type("entc");
+
+constexpr std::size_t prefetch_ahead = 8;
+
+/// Codes that are compared at once where all of them are.
+constexpr std::size_t codes_at_once = 64;
+
+/// A walk compares about so many codes for each vertex that it follows.
+constexpr std::uint64_t codes_per_vertex = 24;
+
+class GraphSearcher final : public Searcher {
+  public:
+    explicit GraphSearcher(const GraphView& view)
+        : Searcher(view.facts.shape()),
+          view_(view),
+          exact_(view.rows),
+          walk_(view.graph),
+          placed_(view.facts.depth),
+          code_(view.facts.width),
+          query_code_(view.facts.width) {}
+
+    void answer(const Question& question, std::int32_t* ids, float* distances) override {
+        exact_.start(query);
+        answers_.clear();
+        const Selection& selection = question.selection;
+        const std::size_t rerank = std::max<std::size_t>(question.effort.rerank, question.k);
+        if (rerank >= selection.count) {
+            compare_all(question);
+        } else {
+            encode();
+            const std::uint64_t rows = view_.facts.rows;
+            // What is seldom is met seldom.
+            const double rarity = static_cast<double>(rows) / static_cast<double>(selection.count);
+            const auto more = [&](std::uint64_t number) {
+                return static_cast<std::size_t>(
+                    std::min(std::ceil(static_cast<double>(number) * rarity), static_cast<double>(rows)));
+            };
+            Sight sight{more(question.effort.reach), more(question.k), more(rerank)};
+            sight.followed = std::max<std::size_t>(sight.followed, 1);
+            sight.kept = std::max(sight.kept, sight.followed);
+            const bool few =
+                selection.count / codes_per_vertex <= sight.followed || selection.count / 8 <= sight.kept;
+            if (few || !walk(question, sight, rerank)) compare_codes(question, rerank);
+        }
+        write_answers(answers_, question.k, ids, distances);
+    }
+
+  private:
+    /// Makes of the query the code that walks compare.
+    void encode() {
+        view_.space().place_query(query.numbers.data(), placed_.data());
+        std::uint8_t* const code = code_.as<std::uint8_t>().data();
+        project(view_.projection, placed_.data(), projection_, code);
+        query_code(code, view_.facts.width, query_code_.as<std::int8_t>().data());
+    }
+
+    /// Returns false if it did not find as many rows as there are.
+    bool walk(const Question& question, const Sight& sight, std::size_t rerank) {
+        const std::span keys = walk_.walk(query_code_.as<std::int8_t>().data(), sight, question.itself);
+        distance_computations += walk_.scored();
+        candidates_.clear();
+        for (const std::uint64_t key : keys) {
+            if (candidates_.size() == rerank) break;
+            if (question.selection.has(vertex_of(key))) candidates_.push_back(vertex_of(key));
+        }
+        const std::uint64_t others = question.selection.count - (question.itself != no_row ? 1 : 0);
+        if (candidates_.size() < std::min<std::uint64_t>(question.k, others)) return false;
+        rank();
+        return true;
+    }
+
+    /// Compares the codes of all rows that may be answers.
+    void compare_codes(const Question& question, std::size_t rerank) {
+        candidates_.clear();
+        nearest_.start(rerank);
+        std::uint32_t some[codes_at_once];
+        std::size_t count = 0;
+        const auto compare = [&] {
+            std::int32_t squares[codes_at_once];
+            kernels().short_code_squares(view_.graph.codes, some, count, query_code_.as<std::int8_t>().data(),
+                                         view_.facts.width, squares);
+            for (std::size_t i = 0; i < count; ++i) nearest_.add(static_cast<float>(squares[i]), some[i]);
+            count = 0;
+        };
+        question.selection.for_each(view_.facts.rows, [&](std::uint32_t row) {
+            if (row == question.itself) return;
+            some[count++] = row;
+            if (count == codes_at_once) compare();
+        });
+        compare();
+        distance_computations += question.selection.count;
+        std::vector<Answer>& best = nearest_.take();
+        if (best.size() > rerank) {
+            std::nth_element(best.begin(), best.begin() + static_cast<std::ptrdiff_t>(rerank), best.end());
+            best.erase(best.begin() + static_cast<std::ptrdiff_t>(rerank), best.end());
+        }
+        for (const Answer& one : best) candidates_.push_back(one.row());
+        rank();
+    }
+
+    /// Compares all rows that may be answers.
+    void compare_all(const Question& question) {
+        nearest_.start(question.k);
+        question.selection.for_each(view_.facts.rows, [&](std::uint32_t row) {
+            if (row != question.itself) nearest_.add(exact_.rank(row), row);
+        });
+        distance_computations += question.selection.count;
+        answers_.swap(nearest_.take(exact_));
+    }
+
+    /// Makes answers of the candidates.
+    void rank() {
+        const std::size_t count = candidates_.size();
+        for (std::size_t i = 0; i < std::min(prefetch_ahead, count); ++i) exact_.prefetch(candidates_[i]);
+        for (std::size_t i = 0; i < count; ++i) {
+            if (i + prefetch_ahead < count) exact_.prefetch(candidates_[i + prefetch_ahead]);
+            answers_.emplace_back(exact_.distance(exact_.rank(candidates_[i])), candidates_[i]);
+        }
+    }
+
+    GraphView view_;
+    ExactDistance exact_;
+    GraphWalk walk_;
+    ProjectionScratch projection_;
+    std::vector<float> placed_;
+    Buffer code_, query_code_;
+    Nearest nearest_;
+    std::vector<std::uint32_t> candidates_;
+    std::vector<Answer> answers_;
+};
+
+/// Throws DamagedIndex if these are no numbers of a graph. Afterwards no number of elements overflows.
+void check(const GraphFacts& facts) {
+    const auto require = [](bool holds, const char* what) {
+        if (!holds) throw DamagedIndex(std::string("header: ") + what + " out of range");
+    };
+    require(facts.distance <= Distance::dot, "distance");
+    require(facts.dimension >= 1 && facts.dimension <= max_dimension, "dimension");
+    require(facts.depth == GraphSpace(facts.distance, facts.dimension, 0).depth(), "depth");
+    require(facts.width == graph_code_width(facts.depth), "width");
+    require(facts.degree >= 1 && facts.degree <= most_degree, "degree");
+    require(facts.entries >= 1 && facts.entries <= most_entries, "entries");
+}
+
+}  // namespace
+
+void GraphSpace::place_row(const float* row, float* to) const {
+    std::memcpy(to, row, dimension_ * sizeof(float));
+    if (distance_ == Distance::angular) make_unit({to, dimension_});
+    if (distance_ != Distance::dot) return;
+    const double rest = double{longest_} * longest_ - squared_norm(row, dimension_);
+    to[dimension_] = static_cast<float>(std::sqrt(std::max(rest, 0.0)));
+}
+
+void GraphSpace::place_query(const float* query, float* to) const {
+    std::memcpy(to, query, dimension_ * sizeof(float));
+    if (distance_ != Distance::dot) return;
+    const float factor = inverse_norm(query, dimension_) * longest_;
+    for (std::uint32_t i = 0; i < dimension_; ++i) to[i] *= factor;
+    to[dimension_] = 0;
+}
+
+Graph Graph::build(const Vectors& vectors, std::size_t count, std::uint32_t dimension,
+                   const GraphOptions& options) {
+    if (options.distance > Distance::dot) {
+        throw std::invalid_argument("distance: a graph is for euclidean, angular and dot");
+    }
+    if (options.degree > most_degree) throw std::invalid_argument("degree: at most 1024");
+    auto [view, owner] = build_graph(vectors, {options.distance, dimension, count}, options);
+    return Graph(view, std::move(owner));
+}
+
+Graph Graph::open(std::shared_ptr<const SectionFile> file) {
+    GraphView view{};
+    GraphFacts& facts = view.facts;
+    facts = file->facts<GraphFacts>();
+    try {
+        check(facts);
+    } catch (const DamagedIndex& error) {
+        throw DamagedIndex(file->path() + ": " + error.what());
+    }
+    view.rows = RowsView::open(*file, facts.shape(), facts.type);
+    const std::size_t width = facts.width;
+    view.projection = {facts.depth,
+                       facts.width,
+                       facts.projection_scale,
+                       facts.steps_per_unit,
+                       file->section<float>(mean_section, facts.depth).data(),
+                       nullptr,
+                       file->section<std::int32_t>(sums_section, width).data()};
+    view.projection.matrix = reinterpret_cast<const std::int8_t*>(
+        file->section(matrix_section, width, round_up(facts.depth, 4)).data());
+    const auto codes_at = [&](std::uint32_t type, std::uint64_t elements) {
+        return reinterpret_cast<const std::uint8_t*>(file->section(type, width / 2, elements).data());
+    };
+    view.graph = {facts.rows,
+                  facts.width,
+                  facts.degree,
+                  facts.entries,
+                  codes_at(codes_section, facts.rows),
+                  reinterpret_cast<const std::uint32_t*>(
+                      file->section(edges_section, facts.degree * sizeof(std::uint32_t), facts.rows).data()),
+                  file->section<std::uint32_t>(entries_section, facts.entries).data(),
+                  codes_at(entry_codes_section, facts.entries)};
+    file->expect_random_reads(codes_section);
+    file->expect_random_reads(edges_section);
+    Graph graph(view, file);
+    graph.open_common(*file);
+    return graph;
+}
+
+Effort Graph::usual_effort(std::size_t k) const {
+    return {k + 54, k + k / 2 + 20};
+}
+
+std::unique_ptr<Searcher> Graph::make_searcher() const {
+    return std::make_unique<GraphSearcher>(view_);
+}
+
+std::vector<Part> Graph::parts() const {
+    const GraphFacts& facts = view_.facts;
+    const std::size_t width = facts.width;
+    std::vector<Part> parts = view_.rows.parts();
+    const auto add = [&parts]<class T>(std::uint32_t type, std::size_t element_bytes, const T* data,
+                                       std::size_t count) {
+        parts.push_back({type, element_bytes, std::as_bytes(std::span(data, count))});
+    };
+    const ProjectionView& projection = view_.projection;
+    add(mean_section, sizeof(float), projection.mean, facts.depth);
+    add(matrix_section, width, projection.matrix, width * round_up(facts.depth, 4));
+    add(sums_section, sizeof(std::int32_t), projection.column_sums, width);
+    const WalkedGraph& graph = view_.graph;
+    add(codes_section, width / 2, graph.codes, facts.rows * (width / 2));
+    add(edges_section, facts.degree * sizeof(std::uint32_t), graph.edges, facts.rows * facts.degree);
+    add(entries_section, sizeof(std::uint32_t), graph.entries, facts.entries);
+    add(entry_codes_section, width / 2, graph.entry_codes, facts.entries * (width / 2));
+    return parts;
+}
+
+}  // namespace ann_bench

@@ -1,0 +1,117 @@
+#include "ann_bench/graph_walk.hpp"
+
+#include <algorithm>
+#include <array>
+#include <numeric>
+
+#include "ann_bench/buffer.hpp"
+
+namespace ann_bench {
+namespace {
+
+/// Vertices whose edges are called for before the walk comes to them.
+constexpr std::size_t vertices_ahead = 3;
+
+constexpr auto places = [] {
+    std::array<std::uint32_t, most_entries> numbers{};
+    std::iota(numbers.begin(), numbers.end(), 0u);
+    return numbers;
+}();
+
+inline void prefetch(const void* from, std::size_t bytes) {
+    const auto* at = static_cast<const std::byte*>(from);
+    for (std::size_t i = 0; i < bytes; i += cache_line) __builtin_prefetch(at + i);
+}
+
+}  // namespace
+
+GraphWalk::GraphWalk(const WalkedGraph& graph)
+    : graph_(graph),
+      visited_(graph.vertices),
+      met_(graph.degree),
+      next_(graph.degree),
+      distances_(std::max<std::size_t>(graph.degree, most_entries)) {}
+
+/// Puts the nearest of the entries into the pool.
+void GraphWalk::begin(const std::int8_t* query, std::size_t capacity, std::uint32_t itself) {
+    if (++walk_ == 0) {
+        std::fill(visited_.begin(), visited_.end(), std::uint8_t{0});
+        walk_ = 1;
+    }
+    if (itself < graph_.vertices) visited_[itself] = walk_;
+    if (pool_.size() < capacity + pool_room) pool_.resize(capacity + pool_room);
+    kernel_.short_code_squares(graph_.entry_codes, places.data(), graph_.entry_count, query, graph_.width,
+                               distances_.data());
+    std::array<std::uint64_t, first_vertices + 1 + pool_room> nearest;
+    std::size_t lowest = 0;
+    const std::size_t found = kernel_.admit(nearest.data(), 0, first_vertices + 1, graph_.entries,
+                                            distances_.data(), graph_.entry_count, &lowest);
+    size_ = 0;
+    for (std::size_t i = 0; i < found && size_ < std::min(first_vertices, capacity); ++i) {
+        const std::uint32_t vertex = vertex_of(nearest[i]);
+        if (vertex >= graph_.vertices || visited_[vertex] == walk_) continue;
+        visited_[vertex] = walk_;
+        pool_[size_++] = nearest[i];
+        prefetch(graph_.edges_of(vertex), graph_.degree * sizeof(std::uint32_t));
+    }
+    scored_ = graph_.entry_count;
+}
+
+/// Puts the ends of a vertex's edges that are new into next_, calls for their codes, and returns their
+/// number.
+std::size_t GraphWalk::follow(std::uint32_t vertex) {
+    const std::uint32_t* const edges = graph_.edges_of(vertex);
+    std::uint32_t* const next = next_.data();
+    std::uint8_t* const visited = visited_.data();
+    const auto vertices = static_cast<std::uint32_t>(graph_.vertices);
+    const std::size_t degree = graph_.degree;
+    std::size_t count = 0;
+    // Without branches, as nobody could predict which are new.
+    for (std::size_t i = 0; i < degree; ++i) {
+        const std::uint32_t end = edges[i] < vertices ? edges[i] : 0;
+        next[count] = end;
+        count += visited[end] != walk_;
+        visited[end] = walk_;
+    }
+    for (std::size_t i = 0; i < count; ++i) prefetch(graph_.code(next[i]), graph_.width / 2);
+    return count;
+}
+
+void GraphWalk::look_ahead(std::size_t from) const {
+    std::size_t left = vertices_ahead;
+    for (std::size_t i = from; i < size_ && left > 0; ++i) {
+        if ((pool_[i] & 1) != 0) continue;
+        prefetch(graph_.edges_of(vertex_of(pool_[i])), graph_.degree * sizeof(std::uint32_t));
+        --left;
+    }
+}
+
+std::span<const std::uint64_t> GraphWalk::walk(const std::int8_t* query, const Sight& sight,
+                                               std::uint32_t itself) {
+    begin(query, sight.kept, itself);
+    std::size_t at = 0, waiting = 0;
+    for (;;) {
+        while (at < size_ && (pool_[at] & 1) != 0) ++at;
+        const std::size_t end = size_ < sight.least ? size_ : std::min(size_, sight.followed);
+        std::size_t count = 0;
+        if (at < end) {
+            pool_[at] |= 1;
+            count = follow(vertex_of(pool_[at]));
+        } else if (waiting == 0) {
+            break;
+        }
+        if (waiting > 0) {
+            kernel_.short_code_squares(graph_.codes, met_.data(), waiting, query, graph_.width,
+                                       distances_.data());
+            size_ =
+                kernel_.admit(pool_.data(), size_, sight.kept, met_.data(), distances_.data(), waiting, &at);
+            scored_ += waiting;
+        }
+        look_ahead(at);
+        met_.swap(next_);
+        waiting = count;
+    }
+    return {pool_.data(), size_};
+}
+
+}  // namespace ann_bench
