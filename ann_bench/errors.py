@@ -52,3 +52,7 @@ class SideError(AnnBenchError):
     """A side of a comparison does not build or run."""
 
     exit_code = 5
+
+
+class MissingSideError(SideError):
+    """A revision does not have the algorithm yet, or any more."""

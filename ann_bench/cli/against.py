@@ -11,7 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ann_bench.cli.arguments import Parser, integer, share
-from ann_bench.errors import INTERRUPTED, AnnBenchError, ResultsError, SideError, UsageError
+from ann_bench.errors import (
+    INTERRUPTED,
+    AnnBenchError,
+    MissingSideError,
+    ResultsError,
+    SideError,
+    UsageError,
+)
 from ann_bench.text import printable
 
 if TYPE_CHECKING:
@@ -88,6 +95,11 @@ def main(args: argparse.Namespace, dataset: "Dataset", chosen: "Sequence[Algorit
             raise
         except UsageError:
             raise
+        except MissingSideError as error:
+            if len(chosen) == 1:
+                raise
+            _tell(f"left out: {algorithm.name}: {printable(error)}")
+            continue
         except AnnBenchError as error:
             if len(chosen) == 1:
                 raise
@@ -96,6 +108,8 @@ def main(args: argparse.Namespace, dataset: "Dataset", chosen: "Sequence[Algorit
             codes.append(SideError.exit_code if error.exit_code == 1 else error.exit_code)
         if codes[-1] == INTERRUPTED:
             break
+    if not codes:
+        raise MissingSideError("there is nothing to compare: one side has none of these algorithms")
     # The gravest: interrupted, a side that does not run, a regression, invalid, inconclusive, passed.
     return max(codes, key=(0, 3, 4, 1, SideError.exit_code, INTERRUPTED).index)
 

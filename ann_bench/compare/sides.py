@@ -31,7 +31,7 @@ from ann_bench import config, environments
 from ann_bench.compare import sources
 from ann_bench.config import Algorithm
 from ann_bench.environments import ENGINE, Environment
-from ann_bench.errors import InstallError, InvalidComparisonError, SideError, UsageError
+from ann_bench.errors import InstallError, InvalidComparisonError, MissingSideError, SideError, UsageError
 from ann_bench.paths import carried, in_clone
 from ann_bench.recipes import HARNESS, canonical, list_recipes, read_recipe
 from ann_bench.supervised import Commands
@@ -212,13 +212,14 @@ class Workshop:
             title=title,
         )
         with tree.extracted() as root:
-            algorithm = self._own_entry(root)
+            algorithm = self._own_entry(root, title)
         return replace(self._from_wheel(algorithm, wheel, title), state=tree.state or title)
 
-    def _own_entry(self, root: Path) -> Algorithm:
-        """Return the algorithm as the tree at `root` defines it; as defined here, if it does not.
+    def _own_entry(self, root: Path, title: str) -> Algorithm:
+        """Return the algorithm as the tree at `root` defines it; as defined here, if it defines none.
 
-        Entry and wrapper are kept, since what was extracted does not last.
+        Entry and wrapper are kept, since what was extracted does not last. Raises `MissingSideError` where a
+        tree of the project itself defines others and not this one.
         """
         is_engine = self._algorithm.library == ENGINE
         inside = [
@@ -234,6 +235,8 @@ class Workshop:
                 found = config.load_entry(
                     kept / "algorithms.yaml", self._algorithm.name, kept / "wrappers", self._definitions
                 )
+                if found is None and is_engine:
+                    raise MissingSideError(f"{title} has no {self._algorithm.name}")
                 return found or self._algorithm
         return self._algorithm
 

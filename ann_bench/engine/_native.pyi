@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,12 @@ class Index:
         allowed: npt.NDArray[np.uint64] | None,
         threads: int,
     ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]: ...
+    def quick_query(
+        self,
+    ) -> Callable[
+        [npt.ArrayLike, int, int | None, int | None, float | None],
+        tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]] | None,
+    ]: ...
     def query_rows(
         self, rows: npt.NDArray[np.uint32], k: int, reach: int | None, rerank: int | None, threads: int
     ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]: ...

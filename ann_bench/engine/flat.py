@@ -21,7 +21,9 @@ class Flat(KindOfIndex):
 
     @classmethod
     def build(cls, train: npt.ArrayLike, distance: str = "euclidean", *, threads: int = 1) -> Self:
-        """Return an index of the rows of `train`; it keeps a copy of them, in the smallest type that holds them.
+        """Return an index of the rows of `train`; it keeps a copy of them.
+
+        They are kept in the smallest type that holds them exactly.
 
         Parameters
         ----------
@@ -67,4 +69,8 @@ class Flat(KindOfIndex):
         ValueError, TypeError, DamagedIndexError
             As `Forest.query`.
         """
+        if allow is None and threads == 1:
+            answer = self._quick(vectors, k, None, None, None)
+            if answer is not None:
+                return answer
         return self._query(vectors, k, None, None, None, allow, threads)

@@ -154,6 +154,10 @@ class Forest(KindOfIndex):
         DamagedIndexError
             If the file that the index was opened from turns out to be damaged.
         """
+        if allow is None and threads == 1:
+            answer = self._quick(vectors, k, search_k, rerank, recall)
+            if answer is not None:
+                return answer
         return self._query(vectors, k, search_k, rerank, recall, allow, threads)
 
     def info(self) -> dict[str, Any]:

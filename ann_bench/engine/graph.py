@@ -36,8 +36,9 @@ class Graph(KindOfIndex):
         target_recall: float | None = None,
         k: int = 10,
     ) -> Self:
-        """Return an index of the rows of `train`; it keeps a copy of them, in the smallest type that holds them.
+        """Return an index of the rows of `train`; it keeps a copy of them.
 
+        They are kept in the smallest type that holds them exactly.
         The index depends on every argument but `threads`: its saved file is the same byte for byte, on every
         processor.
 
@@ -96,7 +97,7 @@ class Graph(KindOfIndex):
             default what `tune` found, or a rule.
         rerank
             How many of the rows that look nearest by their codes to compare exactly, >= 1; at least `k` are.
-            By default what `tune` found, or a rule. From n on, every row is compared, and the answer is exact.
+            By default what `tune` found, or a rule. From n on, every row is compared: the answer is exact.
         recall
             In (0, 1]: search as hard as `tune` found to be enough for this share of the neighbours.
         allow
@@ -116,6 +117,10 @@ class Graph(KindOfIndex):
         ValueError, TypeError, DamagedIndexError
             As `Forest.query`.
         """
+        if allow is None and threads == 1:
+            answer = self._quick(vectors, k, ef, rerank, recall)
+            if answer is not None:
+                return answer
         return self._query(vectors, k, ef, rerank, recall, allow, threads)
 
     def info(self) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """What all kinds of index have in common."""
 
 import os
+from collections.abc import Callable
 from typing import Any, ClassVar, NoReturn, Self
 
 import numpy as np
@@ -21,13 +22,18 @@ class KindOfIndex:
     inner product), ``hamming`` (share of differing bits) and ``manhattan`` (L1), each where the kind says so.
     """
 
-    __slots__ = ("_distance", "_index")
+    __slots__ = ("_distance", "_index", "_quick")
 
     kind: ClassVar[str]
     """What the file calls it."""
 
     _index: _native.Index
     _distance: str
+    _quick: Callable[
+        [npt.ArrayLike, int, int | None, int | None, float | None],
+        tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]] | None,
+    ]
+    """Answers for one plain vector, or returns None; a fraction of the way through `_query`."""
 
     def __init__(self) -> None:
         raise TypeError(
@@ -40,6 +46,7 @@ class KindOfIndex:
         made = cls.__new__(cls)
         made._index = index
         made._distance = index.info()["distance"]
+        made._quick = index.quick_query()
         return made
 
     @classmethod
@@ -131,9 +138,9 @@ class KindOfIndex:
 
         Asks for the neighbours of random rows, each as if it were not in the index, exactly and then with
         less and less effort: the least that reaches the target becomes the default. The least for each of
-        `recalls` is remembered too, for `query` with ``recall=``; `save` keeps all of it. Efforts are compared
-        by what they look at and not by time, so the result is the same on every machine. Queries unlike the
-        rows need more: give a sample of them then.
+        `recalls` is remembered too, for `query` with ``recall=``; `save` keeps all of it. Efforts are
+        compared by what they look at and not by time, so the result is the same on every machine. Queries
+        unlike the rows need more: give a sample of them then.
 
         Parameters
         ----------

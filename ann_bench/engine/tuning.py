@@ -41,7 +41,7 @@ def tune(
         if not 0 < recall <= 1:
             raise ValueError(f"target_recall: got {recall}; it is above 0, and 1 at most")
     if k < 1 or (isinstance(queries, int) and queries < 1):
-        raise ValueError(f"k, queries: got {k} and {queries}; both are at least 1")
+        raise ValueError(f"k, queries: got {k} and {queries!r}; both are at least 1")
     if index.info()["present"] < 2:
         raise ValueError("an index with fewer than two rows cannot be tuned: no row has a neighbour")
     tuner = Tuner(index, k, queries, seed, threads)
@@ -87,18 +87,25 @@ class Tuner:
             wide = min(2 * wide, whole_rerank)
         if self.recall((most, wide)) < target_recall:
             return self._whole
-        reach = _smallest(lambda reach: self.recall((reach, wide)) >= target_recall, 1, most)
+        reach = _smallest(self._reaches(target_recall, rerank=wide), 1, most)
         found = [(reach, wide)]
         for factor in _MORE_REACH:
             further = min(round(reach * factor), most)
             if self.recall((further, wide)) >= target_recall:
-                rerank = _smallest(
-                    lambda rerank, further=further: self.recall((further, rerank)) >= target_recall,
-                    self._k,
-                    wide,
-                )
-                found.append((further, rerank))
+                enough = self._reaches(target_recall, reach=further)
+                found.append((further, _smallest(enough, self._k, wide)))
         return min(found, key=self.cost)
+
+    def _reaches(
+        self, target_recall: float, *, reach: int | None = None, rerank: int | None = None
+    ) -> Callable[[int], bool]:
+        """Return what tells whether an effort is enough, by the half of it that is not given."""
+
+        def enough(number: int) -> bool:
+            effort = number if reach is None else reach, number if rerank is None else rerank
+            return self.recall(effort) >= target_recall
+
+        return enough
 
     def _measure(self, effort: Effort) -> tuple[float, float]:
         if effort not in self._known:

@@ -2,7 +2,6 @@
 // ann_bench/engine/arrays.py converts and explains, this file only refuses.
 
 #include <algorithm>
-#include <chrono>
 #include <limits>
 #include <memory>
 #include <optional>
@@ -18,7 +17,9 @@
 #include "ann_bench/flat.hpp"
 #include "ann_bench/forest.hpp"
 #include "ann_bench/graph.hpp"
+#include "quick_query.hpp"
 #include "section_file.hpp"
+#include "slowdown.hpp"
 
 namespace py = pybind11;
 
@@ -153,39 +154,6 @@ std::unique_ptr<Index> open(const std::string& path, const std::string& mode) {
     return Index::open(path, mode == "mmap" ? OpenMode::mmap : OpenMode::ram);
 }
 
-#ifdef ANN_BENCH_SLOWDOWN_PERCENT
-/// Makes what it stands in last longer by a known share, reading the clock included: what a comparison has to
-/// find.
-class Slowdown {
-  public:
-    Slowdown() = default;
-    Slowdown(const Slowdown&) = delete;
-    Slowdown& operator=(const Slowdown&) = delete;
-    ~Slowdown() {
-        const auto now = Clock::now();
-        const auto until = now + (now - began_) * (ANN_BENCH_SLOWDOWN_PERCENT) / 100 - reads();
-        while (Clock::now() < until) {
-        }
-    }
-
-  private:
-    using Clock = std::chrono::steady_clock;
-
-    /// What it takes itself: three reads of the clock, and half of one that comes too late.
-    static Clock::duration reads() {
-        static const Clock::duration taken = [] {
-            constexpr int count = 1000;
-            const auto began = Clock::now();
-            for (int i = 1; i < count; ++i) (void)Clock::now();
-            return (Clock::now() - began) * 7 / (2 * count);
-        }();
-        return taken;
-    }
-
-    Clock::time_point began_ = Clock::now();
-};
-#endif
-
 /// What `reach` is called in this kind of index.
 const char* name_of_reach(const Index& index) {
     return index.kind() == IndexKind::forest ? "search_k" : "ef";
@@ -211,9 +179,7 @@ py::tuple query(const Index& index, const py::array& vectors, py::handle k, py::
                 py::handle rerank, py::handle recall,
                 const std::optional<py::array_t<std::uint64_t, py::array::c_style>>& allowed,
                 py::handle threads) {
-#ifdef ANN_BENCH_SLOWDOWN_PERCENT
-    const Slowdown slowdown;
-#endif
+    [[maybe_unused]] const Slowdown slowdown;
     const Shape facts = index.shape();
     Request request{integer(k, "k", 1, std::numeric_limits<std::int32_t>::max()), {}};
     request.effort = effort_of(index, request.k, reach, rerank, recall);
@@ -374,6 +340,7 @@ PYBIND11_MODULE(_native, module) {
         .def("save", &Index::save, py::arg("path"), free_of_gil)
         .def("query", &query, py::arg("vectors").noconvert(), py::arg("k"), py::arg("reach"),
              py::arg("rerank"), py::arg("recall"), py::arg("allowed").noconvert(), py::arg("threads"))
+        .def("quick_query", &quick_query_of)
         .def("query_rows", &query_rows, py::arg("rows").noconvert(), py::arg("k"), py::arg("reach"),
              py::arg("rerank"), py::arg("threads"))
         .def("remove", &remove, py::arg("rows").noconvert())

@@ -125,7 +125,7 @@ void Joiner::join_along_walks(const WalkedGraph& graph) {
             pruner.start(number);
             query_code(codes_.of(vertex), codes_.width, query.as<std::int8_t>().data());
             const std::span keys =
-                walk.walk(query.as<std::int8_t>().data(), {walk_sight, 1, walk_sight}, number);
+                walk.walk(query.as<std::int8_t>().data(), {walk_sight, 1, walk_sight}, no_row);
             for (std::size_t i = 0; i < std::min(walk_candidates, keys.size()); ++i) {
                 pruner.add(vertex_of(keys[i]));
             }

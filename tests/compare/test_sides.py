@@ -16,7 +16,7 @@ from ann_bench import config, environments
 from ann_bench.compare import sources
 from ann_bench.compare.sides import Side, Workshop, check_alike
 from ann_bench.environments import ENGINE
-from ann_bench.errors import InvalidComparisonError, SideError, UsageError
+from ann_bench.errors import InvalidComparisonError, MissingSideError, SideError, UsageError
 from ann_bench.machine import allowed_cpus
 from ann_bench.paths import PACKAGE, carried
 from ann_bench.runner.launch import Order, Worker
@@ -397,6 +397,24 @@ def test_a_tree_of_the_engine_runs_with_its_own_engine_and_wrapper(author: Autho
     again = workshop.base(str(root))
     assert again.python == base.python
     assert told(again, tmp_path) == ("the engine of a checkout", "changed")
+
+
+def test_a_tree_of_the_engine_without_the_algorithm_is_told(author: Author, tmp_path: Path) -> None:
+    """A checkout that defines other algorithms and not this one is a side that is missing."""
+    root = make_source(tmp_path / "checkout", ENGINE, "0.0.1")
+    for name, text in {
+        "algorithms.yaml": ENTRY.replace("tinylib", ENGINE),
+        "ann_bench/wrappers/tiny.py": WRAPPER,
+        "ann_bench/engine/__init__.py": "",
+        "ann_bench/__init__.py": "",
+        "ann_bench/engine/_native.so": "compiled",
+    }.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    commit_all(root)
+    with pytest.raises(MissingSideError, match=r"checkout has no engine-forest$"):
+        author.workshop("engine-forest").base(str(root))
 
 
 def test_debug_builds_are_refused() -> None:

@@ -1,0 +1,24 @@
+"""ann_bench's own engine: the kind of index that it chooses itself."""
+
+from ann_bench.engine import Index
+from ann_bench.wrappers.engine_kind import EngineKind
+
+
+class EngineAuto(EngineKind):
+    """The kind that suits the rows, tuned on them for the recall asked for."""
+
+    kind = Index
+
+    def build(self, train, distance, threads, k):
+        self.index = Index(distance, train.shape[1], target_recall=0.95, k=k, seed=self.seed)
+        self.index.build(train, threads=threads)
+
+    def set_query(self, threads, target_recall):
+        self.threads = threads
+        self.target_recall = target_recall
+
+    def query(self, vector, k):
+        return self.index.query(vector, k, recall=self.target_recall)[0]
+
+    def query_batch(self, vectors, k):
+        return self.index.query(vectors, k, recall=self.target_recall, threads=self.threads)[0]
