@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ann_bench.supervised import Commands
 
 # Flags of a sweep that a comparison has no use for, by their names in the namespace.
-_NOT_HERE = ("batch", "label", "force", "retry_failed", "dry_run", "list_algorithms", "plot")
+_NOT_HERE = ("label", "force", "retry_failed", "dry_run", "list_algorithms", "plot")
 
 
 def add_arguments(parser: Parser) -> None:
@@ -182,6 +182,7 @@ def _compare(args: argparse.Namespace, dataset: "Dataset", cpu: int, base: "Side
         clock=None if args.clock == "auto" else args.clock,
         timeout_s=args.timeout,
         memory_limit_bytes=args.memory_limit,
+        batch=args.batch,
     )
     _tell(f"BASE: {base.title}; NEW: {new.title}")
     outcome = run_comparison(

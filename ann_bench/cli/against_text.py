@@ -135,7 +135,7 @@ def _what(recorded: Recorded) -> Iterator[str]:
     clock = {"cpu": "CPU time", "wall": "wall time"}[plan["clock"]]
     core = plan["machine"]["cpus_used"][0]
     yield printable(
-        f"{dataset['name']} · {dataset['n']:,} rows · k = {plan['k']} · one query at a time · "
+        f"{dataset['name']} · {dataset['n']:,} rows · k = {plan['k']} · {recorded.asked} · "
         f"{clock}, core {core}"
     )
     for name in ("base", "new"):

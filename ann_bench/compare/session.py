@@ -12,7 +12,7 @@ import numpy as np
 
 import ann_bench
 from ann_bench import config
-from ann_bench.compare import protocol
+from ann_bench.compare import protocol, survey
 from ann_bench.compare.indexes import Bench
 from ann_bench.compare.launch import Launch
 from ann_bench.compare.protocol import Launches
@@ -31,6 +31,8 @@ from ann_bench.worker.sets import save_rows
 _WORKERS = 3
 _MEMORY_SHARE = 0.8
 _SEARCH_S = 60.0
+# In a call: enough for what batches gain, few enough for a block. A look at a slow setting has as many.
+BATCH_QUERIES = survey.SEARCHED_QUERIES
 
 
 @dataclass
@@ -73,7 +75,7 @@ def run_comparison(
 
         def work() -> None:
             frozen = Survey(asked, bench, order, report).freeze(base, new)
-            store = Store(results, _plan(asked, base, new, frozen))
+            store = Store(results, _plan(asked, base, new, frozen, bench))
             outcome.recorded = store.recorded
 
             def over(launch: Launch, verdict: Verdict) -> None:
@@ -121,7 +123,7 @@ def _bench(asked: Asked, new: Side, folder: Path, watch: Watch) -> tuple[Bench, 
         queries=queries,
         build_parameters={},
         k=asked.k,
-        batch=False,
+        batch=asked.batch,
         threads=1,
         seed=asked.seed,
         cpus=(asked.cpu,),
@@ -134,11 +136,12 @@ def _bench(asked: Asked, new: Side, folder: Path, watch: Watch) -> tuple[Bench, 
         watch=watch,
         build_s=asked.timeout_s or limits.max_seconds_per_build,
         search_s=max(asked.timeout_s or 0.0, _SEARCH_S),
+        queries_per_call=min(BATCH_QUERIES, len(order)) if asked.batch else 1,
     )
     return bench, order
 
 
-def _plan(asked: Asked, base: Side, new: Side, frozen: Frozen) -> dict[str, Any]:
+def _plan(asked: Asked, base: Side, new: Side, frozen: Frozen, bench: Bench) -> dict[str, Any]:
     """Return all that is fixed before the first launch, as plain values."""
     dataset = asked.dataset
     sides = {
@@ -161,6 +164,7 @@ def _plan(asked: Asked, base: Side, new: Side, frozen: Frozen) -> dict[str, Any]
             "queries": len(dataset.test),
         },
         "k": asked.k,
+        "mode": "batch" if asked.batch else "single",
         "sides": sides,
         "preset": asked.preset,
         "targets": list(asked.targets),
@@ -177,6 +181,7 @@ def _plan(asked: Asked, base: Side, new: Side, frozen: Frozen) -> dict[str, Any]
             "unrecorded_ns": protocol.UNRECORDED_NS,
             "taken_share": protocol.TAKEN_SHARE,
             "stolen_s": protocol.STOLEN_S,
+            **({"queries_per_call": bench.queries_per_call} if asked.batch else {}),
         },
         "machine": machine_facts([asked.cpu]),
         "harness": {"version": ann_bench.__version__, "commit": harness_commit()},

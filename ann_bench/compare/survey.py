@@ -16,6 +16,7 @@ from ann_bench.compare.sides import Side, check_alike
 from ann_bench.config import BuildGroup
 from ann_bench.datasets import Dataset
 from ann_bench.distances import distances_to
+from ann_bench.runner.launch import Worker
 
 SEARCH_NS = 2_000_000_000
 SEARCHED_QUERIES = 500
@@ -46,6 +47,8 @@ class Asked:
     clock
         The time that counts; None for CPU time where both sides search in one thread of their own process,
         else wall time.
+    batch
+        Whether libraries are handed many queries at once, instead of one after the other.
     """
 
     dataset: Dataset
@@ -60,6 +63,7 @@ class Asked:
     clock: Clock | None
     timeout_s: float | None
     memory_limit_bytes: int | None
+    batch: bool = False
 
 
 @dataclass(frozen=True)
@@ -147,6 +151,7 @@ class Survey:
         self._count = min(
             self._affordable(side, groups[name][0]) for name, side in (("base", base), ("new", new))
         )
+        self._count -= self._count % self._bench.queries_per_call
         new_group, new_index, new_look = self._chosen(new, groups["new"])
         # BASE builds what NEW does, where its preset has that as well.
         alike = [group for group in groups["base"] if group.build == new_group.build]
@@ -256,16 +261,25 @@ class Survey:
             look.build_info = dict(worker.build_info)
             for query in queries:
                 worker.request("set_query", "set_query", self._bench.search_s, threads=1, parameters=query)
-                reply = worker.request("run", "search", self._bench.search_s, first=0, last=self._count)
-                ids = np.load(reply["ids"])
-                ns = reply["timed_ns"] / self._count
+                ids, timed_ns = self._run(worker, look.counters)
                 right, attainable = self._right(ids)
-                searched = Searched(dict(query), float(right.sum() / max(attainable, 1)), ns)
+                recall = float(right.sum() / max(attainable, 1))
+                searched = Searched(dict(query), recall, timed_ns / self._count)
                 look.searched.append(searched)
                 look.right[searched.key] = right
                 look.answers[searched.key] = ids.tobytes()
-                look.counters.append(reply["counters"])
         return look
+
+    def _run(self, worker: Worker, counters: list[dict[str, Any]]) -> tuple[npt.NDArray[np.int32], int]:
+        """Return the answers to the queries, and the nanoseconds they took; what was counted is added."""
+        step = self._bench.queries_per_call if self._asked.batch else self._count
+        parts, timed_ns = [], 0
+        for first in range(0, self._count, step):
+            reply = worker.request("run", "search", self._bench.search_s, first=first, last=first + step)
+            parts.append(np.load(reply["ids"]))
+            timed_ns += reply["timed_ns"]
+            counters.append(reply["counters"])
+        return np.concatenate(parts), timed_ns
 
     def _right(self, ids: npt.NDArray[np.int32]) -> tuple[npt.NDArray[np.int64], int]:
         """Return how many answers of each query are right, and how many there could be in all."""

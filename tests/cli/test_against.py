@@ -3,12 +3,17 @@
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from ann_bench.cli import against_text
 from ann_bench.cli.main import main
-from ann_bench.errors import InvalidComparisonError
+from ann_bench.compare.session import Outcome
+from ann_bench.compare.survey import Asked
+from ann_bench.distances import DISTANCES
+from ann_bench.errors import INTERRUPTED, InvalidComparisonError
+from ann_bench.machine import allowed_cpus
 from ann_bench.report import comparison
 from tests.compare.recorded import recorded
 from tests.compare.simulated import Machine
@@ -18,7 +23,7 @@ from tests.compare.simulated import Machine
     ("words", "said"),
     [
         (["--against", "HEAD", "--versus", "annoy"], "--against: got it with --versus"),
-        (["--against", "HEAD", "--batch"], "--batch: a comparison has no use for it"),
+        (["--against", "HEAD", "--force"], "--force: a comparison has no use for it"),
         (["--against", "HEAD", "--parallelism", "2"], "--parallelism: got 2; a comparison runs on one core"),
         (["--versus", "bruteforce"], "--versus: got bruteforce; name the other with --algorithm"),
         (["--versus", "brutforce", "--algorithm", "bruteforce"], "there is no such algorithm"),
@@ -43,6 +48,24 @@ def test_what_goes_wrong_is_no_regression(capsys: pytest.CaptureFixture[str], tm
     broken.write_bytes(b"no dataset")
     assert main(["--against", "HEAD", "--dataset", str(broken)], script="run") == 5
     assert "broken.hdf5" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [[], ["--batch"]])
+def test_a_comparison_has_one_core(words: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It is the last, in batches as well, and --batch asks for these."""
+    found: list[Asked] = []
+
+    def run(asked: Asked, *_: object, **__: object) -> Outcome:
+        found.append(asked)
+        return Outcome(interrupted=True)
+
+    side = SimpleNamespace(title="", algorithm=SimpleNamespace(distances=DISTANCES))
+    monkeypatch.setattr("ann_bench.cli.against._sides", lambda *_: (side, side))
+    monkeypatch.setattr("ann_bench.compare.session.run_comparison", run)
+    words = ["--against", "HEAD", "--algorithm", "bruteforce", *words, "--results", str(tmp_path)]
+    assert main(words, script="run") == INTERRUPTED
+    (asked,) = found
+    assert (asked.cpu, asked.batch) == (allowed_cpus()[-1], "--batch" in words)
 
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device", "x"), RuntimeError("a mistake")])
@@ -138,6 +161,18 @@ def test_json_tells_each_figure_that_is_printed(tmp_path: Path) -> None:
     assert list(told["at"]) == ["0.9", "0.95", "0.99"]
     assert len(told["launches"]) == 8
     assert json.loads(json.dumps(told)) == json.loads(json.dumps(told))
+
+
+def test_batches_are_told(tmp_path: Path) -> None:
+    """Text, JSON and the file's name say that queries were asked in batches, and of how many."""
+    batches = recorded(tmp_path, Machine(1), mode="batch", protocol={"queries_per_call": 500})
+    single = recorded(tmp_path, Machine(1))
+    assert "batches of 500 queries" in against_text.as_markdown(batches, interrupted=False)
+    assert "one query at a time" in against_text.as_markdown(single, interrupted=False)
+    told = against_text.as_json(batches, interrupted=False)["plan"]
+    assert (told["mode"], told["protocol"]) == ("batch", {"queries_per_call": 500})
+    assert batches.path.name == single.path.stem + "-batch.jsonl"
+    assert comparison.draw(batches) is not None
 
 
 def test_a_comparison_is_drawn(tmp_path: Path) -> None:

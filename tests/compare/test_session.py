@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from ann_bench import config
-from ann_bench.compare import protocol, survey
+from ann_bench.compare import protocol, session, survey
 from ann_bench.compare.launch import Launch
 from ann_bench.compare.session import Outcome, run_comparison
 from ann_bench.compare.sides import Workshop
 from ann_bench.compare.store import read
+from ann_bench.compare.summary import history_entry
 from ann_bench.compare.survey import Asked
 from ann_bench.compare.verdict import Verdict
 from ann_bench.datasets import Dataset
@@ -118,6 +119,22 @@ def test_recall_is_counted_and_like_answers_are_told(compare: Compare) -> None:
     assert recorded.plan["clock"] == "cpu"
 
 
+def test_batches_are_compared_as_single_queries_are(
+    compare: Compare, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In looks and blocks a library gets so many queries at once, never one, and the recalls are the same."""
+    monkeypatch.setattr(session, "BATCH_QUERIES", 8)
+    batches = compare("partial-batch", "partial-batch", batch=True).recorded
+    assert batches is not None
+    assert (batches.mode, batches.plan["protocol"]["queries_per_call"]) == ("batch", 8)
+    assert all(quad.queries % 8 == 0 for launch in batches.launches for quad in launch.quads)
+    assert batches.points[0].answers == 24 * 5
+    for setting in batches.points[0].base:
+        assert setting.recall == pytest.approx(setting.query["share"], abs=0.08)
+    assert batches.plan["in_process"] is True
+    assert history_entry(batches).mode == "batch"
+
+
 def test_a_damaged_index_in_the_cache_is_built_anew(compare: Compare, tmp_path: Path) -> None:
     """What a full disk left of the facts about an index is not taken for them."""
     compare(seed=3)
@@ -197,6 +214,12 @@ def test_what_cannot_be_compared_is_refused(
     """A debug build, sides without a recall in common, a side that crashes: an error that tells which."""
     with pytest.raises(error, match=said):
         compare(base, new)
+
+
+def test_a_library_without_batches_is_not_compared_in_them(compare: Compare) -> None:
+    """As in a sweep, the error says what the wrapper lacks; single queries do not stand in for a batch."""
+    with pytest.raises(SideError, match="start: the wrapper has no query_batch, which --batch needs"):
+        compare("partial-batch", "partial", batch=True)
 
 
 def test_on_a_core_that_is_never_ours_it_ends_soon(compare: Compare, monkeypatch: pytest.MonkeyPatch) -> None:
