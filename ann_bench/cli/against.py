@@ -183,6 +183,7 @@ def _compare(args: argparse.Namespace, dataset: "Dataset", cpu: int, base: "Side
         timeout_s=args.timeout,
         memory_limit_bytes=args.memory_limit,
         batch=args.batch,
+        halves=args.versus is not None,
     )
     _tell(f"BASE: {base.title}; NEW: {new.title}")
     outcome = run_comparison(

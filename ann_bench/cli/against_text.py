@@ -189,6 +189,9 @@ def _notes(recorded: Recorded, verdict: Verdict) -> Iterator[str]:
             f"one index of each side: {100 * (exp(LUCK_WIDTH * points.luck[0]) - 1):.1f} % of the interval, "
             "either way, is for luck with indexes and queries"
         )
+    if tuning := plan["protocol"].get("tuning_queries"):
+        told = plan["dataset"]["queries"] - tuning
+        yield f"settings chosen on {tuning:,} queries; recall and speed are those of the {told:,} others"
     if not {"flags", "compiler"} & plan["sides"]["base"]["build_info"].keys():
         yield "how the sides were compiled is unknown: their wrappers do not tell"
     if plan["identical"] is not None:

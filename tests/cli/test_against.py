@@ -50,9 +50,13 @@ def test_what_goes_wrong_is_no_regression(capsys: pytest.CaptureFixture[str], tm
     assert "broken.hdf5" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("words", [[], ["--batch"]])
-def test_a_comparison_has_one_core(words: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """It is the last, in batches as well, and --batch asks for these."""
+@pytest.mark.parametrize(
+    "words", [["--against", "HEAD"], ["--against", "HEAD", "--batch"], ["--versus", "bruteforce"]]
+)
+def test_what_is_asked_of_a_comparison(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It has the last core, in batches as well; two algorithms are tuned on one half of the queries."""
     found: list[Asked] = []
 
     def run(asked: Asked, *_: object, **__: object) -> Outcome:
@@ -62,10 +66,12 @@ def test_a_comparison_has_one_core(words: list[str], monkeypatch: pytest.MonkeyP
     side = SimpleNamespace(title="", algorithm=SimpleNamespace(distances=DISTANCES))
     monkeypatch.setattr("ann_bench.cli.against._sides", lambda *_: (side, side))
     monkeypatch.setattr("ann_bench.compare.session.run_comparison", run)
-    words = ["--against", "HEAD", "--algorithm", "bruteforce", *words, "--results", str(tmp_path)]
-    assert main(words, script="run") == INTERRUPTED
+    assert (
+        main([*words, "--algorithm", "bruteforce", "--results", str(tmp_path)], script="run") == INTERRUPTED
+    )
     (asked,) = found
-    assert (asked.cpu, asked.batch) == (allowed_cpus()[-1], "--batch" in words)
+    assert asked.cpu == allowed_cpus()[-1]
+    assert (asked.batch, asked.halves) == ("--batch" in words, "--versus" in words)
 
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device", "x"), RuntimeError("a mistake")])
@@ -173,6 +179,14 @@ def test_batches_are_told(tmp_path: Path) -> None:
     assert (told["mode"], told["protocol"]) == ("batch", {"queries_per_call": 500})
     assert batches.path.name == single.path.stem + "-batch.jsonl"
     assert comparison.draw(batches) is not None
+
+
+def test_halves_are_told(tmp_path: Path) -> None:
+    """Where one half of the queries chose the settings, a line says how many they and the others are."""
+    halves = against_text.as_markdown(
+        recorded(tmp_path, Machine(1), protocol={"tuning_queries": 400}), interrupted=False
+    )
+    assert "settings chosen on 400 queries; recall and speed are those of the 600 others" in halves
 
 
 def test_a_comparison_is_drawn(tmp_path: Path) -> None:

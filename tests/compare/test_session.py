@@ -7,11 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from ann_bench import config
-from ann_bench.compare import protocol, session, survey
+from ann_bench.compare import points, protocol, session, survey
 from ann_bench.compare.launch import Launch
+from ann_bench.compare.points import Points, Searched
 from ann_bench.compare.session import Outcome, run_comparison
 from ann_bench.compare.sides import Workshop
 from ann_bench.compare.store import read
@@ -133,6 +135,51 @@ def test_batches_are_compared_as_single_queries_are(
         assert setting.recall == pytest.approx(setting.query["share"], abs=0.08)
     assert batches.plan["in_process"] is True
     assert history_entry(batches).mode == "batch"
+
+
+def test_one_half_of_the_queries_chooses_and_the_other_is_reported(
+    compare: Compare, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Settings are chosen by their recall on a random half; workers time, and the points tell, the other."""
+    order = np.random.default_rng(1).permutation(30)
+    original = points.choose
+    chosen_from: list[list[Searched]] = []
+    timed: list[Any] = []
+
+    def choose(base: list[Searched], *others: Any, **named: Any) -> Points:
+        chosen_from.append(base)
+        return original(base, *others, **named)
+
+    class Launches(protocol.Launches):
+        def __init__(self, *parts: Any) -> None:
+            timed.extend([np.load(parts[2].order.queries), parts[3]])
+            super().__init__(*parts)
+
+    monkeypatch.setattr(points, "choose", choose)
+    monkeypatch.setattr(session, "Launches", Launches)
+    recorded = compare(halves=True).recorded
+    assert recorded is not None
+    (found,) = chosen_from
+    for half, settings in ((order[:15], found), (order[15:], recorded.points[0].base)):
+        for setting in settings:
+            seen = int(setting.query["share"] * dataset.n)
+            right = (dataset.neighbors[half, :5] < seen).sum()
+            assert setting.recall == pytest.approx(right / (15 * 5))
+    assert len({setting.recall for setting in found}) > 1
+    assert np.array_equal(timed[0], dataset.test[order[15:]])
+    assert timed[1] == 15
+    assert recorded.points[0].answers == 15 * 5
+    assert recorded.plan["protocol"]["tuning_queries"] == 15
+
+
+def test_halves_of_indexes_that_differ_by_luck(compare: Compare) -> None:
+    """Further indexes, and the luck with a single one, are looked at with the reported half."""
+    several = compare("shuffled", "shuffled-elsewise", halves=True, builds=2).recorded
+    single = compare("shuffled", "shuffled-elsewise", halves=True).recorded
+    assert several is not None
+    assert single is not None
+    assert [points.answers for points in several.points] == [15 * 5] * 2
+    assert len(single.points[0].luck) == 1 + len(single.points[0].recalls)
 
 
 def test_a_damaged_index_in_the_cache_is_built_anew(compare: Compare, tmp_path: Path) -> None:
