@@ -170,6 +170,7 @@ def main(args: argparse.Namespace) -> int:
     from ann_bench import config
     from ann_bench.cli import sweep_text
     from ann_bench.cli.sweep_display import Display
+    from ann_bench.errors import UsageError
     from ann_bench.runner.plan import make_plan
     from ann_bench.runner.sweep import run_sweep
 
@@ -180,6 +181,8 @@ def main(args: argparse.Namespace) -> int:
     comparing = args.against is not None or args.versus is not None
     if comparing:
         against.check(args)
+    elif args.build:
+        raise UsageError(f"--build: got {args.build[0]!r}; it goes with --against or --versus")
     if comparing and not args.algorithm:
         chosen = against.default_algorithms(algorithms)
     else:

@@ -19,7 +19,7 @@ from ann_bench.compare.indexes import Bench, Index
 from ann_bench.compare.launch import Clock
 from ann_bench.compare.points import Points, Searched
 from ann_bench.compare.sides import Side, check_alike
-from ann_bench.config import BuildGroup
+from ann_bench.config import BuildGroup, Value
 from ann_bench.datasets import Dataset
 from ann_bench.distances import distances_to
 from ann_bench.runner.launch import Worker
@@ -59,6 +59,8 @@ class Asked:
         Whether libraries are handed many queries at once, instead of one after the other.
     halves
         Whether one half of the queries chooses the settings and the other is told of.
+    build
+        Build parameters that are asked for, by the name of the algorithm; the preset has the others.
     """
 
     dataset: Dataset
@@ -75,6 +77,7 @@ class Asked:
     memory_limit_bytes: int | None
     batch: bool = False
     halves: bool = False
+    build: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -245,9 +248,10 @@ class Survey:
 
     def _groups(self, side: Side) -> Sequence[BuildGroup]:
         dataset, asked = self._asked.dataset, self._asked
-        return config.expand(
+        plan = config.expand(
             side.algorithm, asked.preset, distance=dataset.distance, dimension=dataset.dimension, k=asked.k
-        ).builds
+        )
+        return config.with_build(plan.builds, asked.build.get(side.algorithm.name, {}))
 
     def _index(self, side: Side, group: BuildGroup) -> Index:
         return indexes.kept_index(self._bench, side, group.build, seed=self._asked.seed, report=self._report)

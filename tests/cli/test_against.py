@@ -27,6 +27,22 @@ from tests.compare.simulated import Machine
         (["--against", "HEAD", "--parallelism", "2"], "--parallelism: got 2; a comparison runs on one core"),
         (["--versus", "bruteforce"], "--versus: got bruteforce; name the other with --algorithm"),
         (["--versus", "brutforce", "--algorithm", "bruteforce"], "there is no such algorithm"),
+        (
+            ["--against", "HEAD", "--algorithm", "bruteforce", "--build", "annoy:n_trees=3"],
+            "--build: got 'annoy:n_trees=3'; it is NAME:KEY=VALUE,... and NAME one of bruteforce",
+        ),
+        (
+            ["--against", "HEAD", "--algorithm", "annoy", "--build", "annoy:trees=3"],
+            "--build: got 'trees=3' for annoy; its build parameters: n_trees is integer >= 1 (",
+        ),
+        (
+            ["--versus", "annoy", "--algorithm", "bruteforce", "--build", "annoy:n_trees=many"],
+            "--build: got 'n_trees=many' for annoy; n_trees is integer >= 1 (",
+        ),
+        (
+            ["--build", "annoy:n_trees=3"],
+            "--build: got 'annoy:n_trees=3'; it goes with --against or --versus",
+        ),
         (["--against", "no-such-thing"], "--against: got no-such-thing; it is no revision"),
         (["--against", "numpy==1.0", "--algorithm", "bruteforce"], "harness's own environment"),
         (["--against", "gone.whl"], "--against: got gone.whl; there is no such wheel"),

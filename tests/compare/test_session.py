@@ -190,6 +190,14 @@ def test_a_damaged_index_in_the_cache_is_built_anew(compare: Compare, tmp_path: 
     assert compare(seed=3).recorded is not None
 
 
+def test_an_index_can_be_named(compare: Compare) -> None:
+    """The side of that algorithm is built with the parameters asked for, the other as its preset says."""
+    recorded = compare(new="partial-waits", build={"partial-waits": {"kind": "Other"}}).recorded
+    assert recorded is not None
+    built = {name: side["build"] for name, side in recorded.plan["sides"].items()}
+    assert built == {"base": {"kind": "Release"}, "new": {"kind": "Other"}}
+
+
 def test_several_builds_are_made_by_turns_and_their_costs_compared(compare: Compare) -> None:
     """With --builds 2 the launches take the indexes in turn, and both builds' costs are kept."""
     recorded = compare(builds=2).recorded
