@@ -5,6 +5,7 @@ then gives each a value or a list of values, and every combination is measured. 
 several such products, and `overrides:` change presets for some distances or dimensions.
 """
 
+import contextlib
 import fnmatch
 import itertools
 import math
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
+import yaml
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from ann_bench.checked_yaml import CheckedModel, Document, Location, mistake, near
@@ -352,6 +354,45 @@ def expand(algorithm: Algorithm, preset: str, *, distance: str, dimension: int, 
         for build, queries in queries_of.items()
     )
     return Plan(groups, **seconds)
+
+
+def read_build(algorithm: Algorithm, text: str) -> dict[str, Value]:
+    """Return the build parameters in `M=16,ef_construction=200`, written as in `algorithms.yaml`.
+
+    `UsageError` tells an unknown one, or a value that is not allowed, with what is.
+    """
+    found: dict[str, Value] = {}
+    # A comma may be part of a text: it ends a value where the next name follows.
+    for part in re.split(r",(?=\s*\w+\s*=)", text):
+        name, _, written = (word.strip() for word in part.partition("="))
+        parameter = algorithm.build.get(name)
+        if parameter is None:
+            known = "; ".join(f"{name} is {one.describe()}" for name, one in algorithm.build.items())
+            raise UsageError(
+                f"--build: got {part.strip()!r} for {algorithm.name}; its build parameters: {known or 'none'}"
+            )
+        value: Any = written
+        if parameter.type != "text":
+            with contextlib.suppress(yaml.YAMLError):
+                value = yaml.safe_load(written)
+        if not parameter.accepts(value):
+            raise UsageError(
+                f"--build: got {part.strip()!r} for {algorithm.name}; {name} is {parameter.describe()}"
+            )
+        found[name] = value
+    return found
+
+
+def with_build(groups: Sequence[BuildGroup], named: Mapping[str, Value]) -> tuple[BuildGroup, ...]:
+    """Return the builds that have these parameters; where a preset has none, all with these in the place."""
+    having = tuple(group for group in groups if named.items() <= group.build.items())
+    if having:
+        return having
+    queries_of: dict[tuple[tuple[str, Value], ...], list[dict[str, Value]]] = {}
+    for group in groups:
+        known = queries_of.setdefault(tuple({**group.build, **named}.items()), [])
+        known += [query for query in group.queries if query not in known]
+    return tuple(BuildGroup(dict(build), tuple(queries)) for build, queries in queries_of.items())
 
 
 def select(algorithms: Mapping[str, Algorithm], patterns: Sequence[str]) -> dict[str, Algorithm]:

@@ -4,7 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from ann_bench.config import PRESETS, Algorithm, expand, load_algorithms, load_entry, select
+from ann_bench.config import (
+    PRESETS,
+    Algorithm,
+    expand,
+    load_algorithms,
+    load_entry,
+    read_build,
+    select,
+    with_build,
+)
 from ann_bench.errors import ConfigError, UsageError
 
 ENTRY = """\
@@ -422,3 +431,70 @@ def test_select_refuses_what_matches_nothing() -> None:
     """A pattern without a match is a usage error that names the nearest algorithm."""
     with pytest.raises(UsageError, match=r'^no algorithm matches "hnswlibb"; did you mean "hnswlib"\?$'):
         select(load_algorithms(), ["annoy", "hnswlibb"])
+
+
+NAMED = """
+mine:
+  family: tree
+  library: numpy
+  description: an entry with parameters of each type
+  licence: MIT
+  environment: harness
+  wrapper: mine.Mine
+  distances: [euclidean]
+  build:
+    trees: {type: integer, minimum: 1, meaning: how many}
+    share: {type: number, meaning: how much}
+    exact: {type: boolean, meaning: whether}
+    factory: {type: text, meaning: which}
+  query: {depth: {type: integer, meaning: how deep}}
+  presets:
+    default:
+      share: 0.5
+      exact: yes
+      grids:
+        - {factory: flat, trees: [1, 2], depth: [3, 4]}
+        - {factory: "IVF8,Flat", trees: 2, depth: [4, 5]}
+"""
+
+
+def test_build_parameters_are_read_as_they_stand_in_the_file(definitions: Path) -> None:
+    """Each is of its type; a comma in a text ends nothing unless a name follows."""
+    named = load(definitions, NAMED)
+    assert read_build(named, "factory=IVF8,Flat, trees = 4,share=0.1,exact=no") == {
+        "factory": "IVF8,Flat",
+        "trees": 4,
+        "share": 0.1,
+        "exact": False,
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("tree=1", "got 'tree=1' for mine; its build parameters: trees is integer >= 1 (how many); share is"),
+        ("depth=3", "got 'depth=3' for mine; its build parameters: "),
+        ("", "got '' for mine; its build parameters: "),
+        ("trees", "got 'trees' for mine; trees is integer >= 1 (how many)"),
+        ("trees=0", "got 'trees=0' for mine; trees is integer >= 1 (how many)"),
+        ("share=1,trees=[1", "got 'trees=[1' for mine; trees is integer >= 1 (how many)"),
+        ("exact=2", "got 'exact=2' for mine; exact is yes/no (whether)"),
+    ],
+)
+def test_a_build_that_cannot_be_is_refused(definitions: Path, text: str, says: str) -> None:
+    """A name that is no build parameter, and a value that is not allowed, are told with what is."""
+    with pytest.raises(UsageError) as caught:
+        read_build(load(definitions, NAMED), text)
+    assert str(caught.value).startswith(f"--build: {says}")
+
+
+def test_a_named_build_is_the_preset_s_where_it_has_it(definitions: Path) -> None:
+    """Of the preset's builds those with the parameters stay; where none has them, they take the place."""
+    builds = expand(load(definitions, NAMED), "default", distance="euclidean", dimension=4, k=10).builds
+    assert with_build(builds, {}) == builds
+    assert with_build(builds, {"trees": 2}) == builds[1:]
+    assert with_build(builds, {"trees": 2, "factory": "flat"}) == builds[1:2]
+    other = with_build(builds, {"trees": 7, "factory": "flat"})
+    assert [group.build["trees"] for group in other] == [7]
+    assert other[0].queries == ({"depth": 3}, {"depth": 4}, {"depth": 5})
+    assert [group.build["factory"] for group in with_build(builds, {"trees": 7})] == ["flat", "IVF8,Flat"]

@@ -24,12 +24,12 @@ from ann_bench.text import printable
 if TYPE_CHECKING:
     from ann_bench.compare.sides import Side
     from ann_bench.compare.store import Recorded
-    from ann_bench.config import Algorithm
+    from ann_bench.config import Algorithm, Value
     from ann_bench.datasets import Dataset
     from ann_bench.supervised import Commands
 
 # Flags of a sweep that a comparison has no use for, by their names in the namespace.
-_NOT_HERE = ("batch", "label", "force", "retry_failed", "dry_run", "list_algorithms", "plot")
+_NOT_HERE = ("label", "force", "retry_failed", "dry_run", "list_algorithms", "plot")
 
 
 def add_arguments(parser: Parser) -> None:
@@ -51,6 +51,14 @@ def add_arguments(parser: Parser) -> None:
         default=[0.9, 0.95, 0.99],
         metavar="RECALL",
         help="recalls to compare at (default: 0.9 0.95 0.99)",
+    )
+    parser.add_argument(
+        "--build",
+        action="append",
+        default=[],
+        metavar="NAME:KEY=VALUE,...",
+        help="the index of an algorithm, such as hnswlib:M=16,ef_construction=200; what is not named is the "
+        "preset's; may be repeated (default: the preset's first whose settings enclose the recalls)",
     )
     parser.add_argument(
         "--builds",
@@ -86,6 +94,7 @@ def main(args: argparse.Namespace, dataset: "Dataset", chosen: "Sequence[Algorit
     from ann_bench.supervised import Commands
 
     commands = Commands(allowed_cpus())
+    _check_builds(args, chosen)
     codes = []
     for algorithm in chosen:
         try:
@@ -153,6 +162,35 @@ def check(args: argparse.Namespace) -> None:
         raise UsageError(f"--versus: got {args.versus}; name the other with --algorithm")
 
 
+def _check_builds(args: argparse.Namespace, chosen: "Sequence[Algorithm]") -> None:
+    """Raise `UsageError`, before anything is built, where --build names what is not compared or not there."""
+    from ann_bench import config
+
+    compared = [algorithm.name for algorithm in chosen] + ([args.versus] if args.versus else [])
+    algorithms = config.load_algorithms(args.definitions)
+    for text in args.build:
+        name, _, parameters = text.partition(":")
+        if name not in compared:
+            raise UsageError(
+                f"--build: got {text!r}; it is NAME:KEY=VALUE,... and NAME one of {', '.join(compared)}"
+            )
+        if name in algorithms:
+            config.read_build(algorithms[name], parameters)
+
+
+def _builds(args: argparse.Namespace, *sides: "Side") -> "dict[str, dict[str, Value]]":
+    """Return the build parameters of --build by algorithm, as each side's own entry has them."""
+    from ann_bench import config
+
+    found: dict[str, dict[str, Value]] = {}
+    for text in args.build:
+        name, _, parameters = text.partition(":")
+        for side in sides:
+            if side.algorithm.name == name:
+                found.setdefault(name, {}).update(config.read_build(side.algorithm, parameters))
+    return found
+
+
 def _sides(args: argparse.Namespace, algorithm: "Algorithm", commands: "Commands") -> "tuple[Side, Side]":
     from ann_bench import config
     from ann_bench.compare.sides import Workshop
@@ -196,6 +234,9 @@ def _compare(args: argparse.Namespace, dataset: "Dataset", cpu: int, base: "Side
         clock=None if args.clock == "auto" else args.clock,
         timeout_s=args.timeout,
         memory_limit_bytes=args.memory_limit,
+        batch=args.batch,
+        halves=args.versus is not None,
+        build=_builds(args, base, new),
     )
     _tell(f"BASE: {base.title}; NEW: {new.title}")
     outcome = run_comparison(

@@ -135,7 +135,7 @@ def _what(recorded: Recorded) -> Iterator[str]:
     clock = {"cpu": "CPU time", "wall": "wall time"}[plan["clock"]]
     core = plan["machine"]["cpus_used"][0]
     yield printable(
-        f"{dataset['name']} · {dataset['n']:,} rows · k = {plan['k']} · one query at a time · "
+        f"{dataset['name']} · {dataset['n']:,} rows · k = {plan['k']} · {recorded.asked} · "
         f"{clock}, core {core}"
     )
     for name in ("base", "new"):
@@ -189,6 +189,9 @@ def _notes(recorded: Recorded, verdict: Verdict) -> Iterator[str]:
             f"one index of each side: {100 * (exp(LUCK_WIDTH * points.luck[0]) - 1):.1f} % of the interval, "
             "either way, is for luck with indexes and queries"
         )
+    if tuning := plan["protocol"].get("tuning_queries"):
+        told = plan["dataset"]["queries"] - tuning
+        yield f"settings chosen on {tuning:,} queries; recall and speed are those of the {told:,} others"
     if not {"flags", "compiler"} & plan["sides"]["base"]["build_info"].keys():
         yield "how the sides were compiled is unknown: their wrappers do not tell"
     if plan["identical"] is not None:

@@ -91,7 +91,8 @@ of a comparison: 0 pass; 1 regression; 2 usage; 3 inconclusive; 4 invalid; 5 a s
     what.add_argument(
         "--batch",
         action="store_true",
-        help="all queries in one call, on all cores of --cpus, instead of one by one on one core",
+        help="all queries in one call, on all cores of --cpus, instead of one by one on one core; "
+        "a comparison has calls of 500 queries on one core",
     )
     what.add_argument(
         "--queries", type=integer(1), metavar="N", help="only N queries, spread evenly over all"
@@ -169,6 +170,7 @@ def main(args: argparse.Namespace) -> int:
     from ann_bench import config
     from ann_bench.cli import sweep_text
     from ann_bench.cli.sweep_display import Display
+    from ann_bench.errors import UsageError
     from ann_bench.runner.plan import make_plan
     from ann_bench.runner.sweep import run_sweep
 
@@ -179,11 +181,13 @@ def main(args: argparse.Namespace) -> int:
     comparing = args.against is not None or args.versus is not None
     if comparing:
         against.check(args)
+    elif args.build:
+        raise UsageError(f"--build: got {args.build[0]!r}; it goes with --against or --versus")
     if comparing and not args.algorithm:
         chosen = against.default_algorithms(algorithms)
     else:
         chosen = list(config.select(algorithms, args.algorithm or ()).values())
-    cpus = _cpus(args)
+    cpus = _cpus(args, all_cores=args.batch and not comparing)
     if comparing:
         with against.no_false_verdict():
             return against.main(args, _dataset(args), chosen, cpus[0])
@@ -290,13 +294,13 @@ def _draw(request: "Request") -> None:
     plot.main(args)
 
 
-def _cpus(args: argparse.Namespace) -> tuple[int, ...]:
-    """Return the cores for workers: those asked for, else the last, so that the harness has the first."""
+def _cpus(args: argparse.Namespace, *, all_cores: bool) -> tuple[int, ...]:
+    """Return the cores for workers: those asked for, else all, or the last: the harness has the first."""
     from ann_bench.errors import UsageError
     from ann_bench.machine import allowed_cpus
 
     here = allowed_cpus()
-    if args.batch and args.parallelism > 1:
+    if all_cores and args.parallelism > 1:
         raise UsageError(
             f"--parallelism: got {args.parallelism} with --batch, which uses all cores: leave out one of them"
         )
@@ -305,9 +309,9 @@ def _cpus(args: argparse.Namespace) -> tuple[int, ...]:
             raise UsageError(
                 f"--parallelism: got {args.parallelism}; this machine lets us use {len(here)} cores"
             )
-        return tuple(here if args.batch else here[-args.parallelism :])
+        return tuple(here if all_cores else here[-args.parallelism :])
     check_cpus(args.cpus, here)
-    if not args.batch and len(args.cpus) < args.parallelism:
+    if not all_cores and len(args.cpus) < args.parallelism:
         raise UsageError(
             f"--cpus: got {len(args.cpus)} cores; --parallelism {args.parallelism} needs as many"
         )

@@ -66,6 +66,8 @@ class Bench:
         Content of the rows.
     build_s, search_s
         How long a build, and a request of a search, may take.
+    queries_per_call
+        How many queries a library is handed at once; 1 unless it is asked for batches.
     """
 
     order: Order
@@ -74,6 +76,7 @@ class Bench:
     watch: Watch
     build_s: float
     search_s: float
+    queries_per_call: int = 1
 
     @contextlib.contextmanager
     def worker(self, side: Side, build: Mapping[str, Any], seed: int, name: str) -> Iterator[Worker]:

@@ -118,6 +118,35 @@ class Points:
         )
         return replace(self, base=next(found), new=next(found))
 
+    def reported(self, base: Sequence[Searched], new: Sequence[Searched], answers: int) -> Self:
+        """Return the same pairs as a look at other queries showed them, at those recalls that they enclose.
+
+        Parameters
+        ----------
+        answers
+            Number of answers that these recalls were counted over.
+
+        Raises
+        ------
+        InvalidComparisonError
+            If both sides enclose none of the window any more.
+        """
+        moved = self.at_recalls(base, new)
+        reach = _reach(moved.base, moved.new)
+        low, high = _common(reach)
+        if self.targets or self.window[0] < self.window[1]:
+            low, high = max(low, self.window[0]), min(high, self.window[1])
+        if high < low:
+            raise _nothing_in_common(reach, self.window)
+        lost = tuple(target for target in self.targets if reach[1][1] < target <= reach[0][1])
+        return replace(
+            moved,
+            targets=tuple(target for target in self.targets if low <= target <= high),
+            window=(low, high),
+            answers=answers,
+            missed=tuple(sorted({*self.missed, *lost})),
+        )
+
     def as_json(self) -> dict[str, Any]:
         """Return the points as plain values."""
         return asdict(self)
@@ -137,7 +166,12 @@ class Points:
 
 
 def choose(
-    base: Sequence[Searched], new: Sequence[Searched], targets: Sequence[float], *, answers: int
+    base: Sequence[Searched],
+    new: Sequence[Searched],
+    targets: Sequence[float],
+    *,
+    answers: int,
+    room: tuple[float, float] = (0.0, 0.0),
 ) -> Points:
     """Return the points at which two sides are compared.
 
@@ -153,19 +187,21 @@ def choose(
         Recalls, ascending.
     answers
         Number of answers that recall was counted over: queries times k.
+    room
+        How much less, and more, recall than the window's the settings are to enclose where there are such.
 
     Raises
     ------
     InvalidComparisonError
         If the recalls that both sides enclose are fewer than 0.02 wide, and no setting of theirs is alike.
     """
-    reach = [(min(s.recall for s in side), max(s.recall for s in side)) for side in (base, new)]
-    low = max(targets[0], *(lowest for lowest, _ in reach))
-    high = min(targets[-1], *(highest for _, highest in reach))
+    reach = _reach(base, new)
+    lowest, highest = _common(reach)
+    low, high = max(targets[0], lowest), min(targets[-1], highest)
     if high - low < (0 if len(targets) == 1 else min(NARROWEST, (targets[-1] - targets[0]) / 2)):
         return _one_recall(base, new, reach, targets, answers)
     inside = tuple(target for target in targets if low <= target <= high)
-    recalls = sorted({low, high, *inside})
+    recalls = sorted({max(low - room[0], lowest), low, *inside, high, min(high + room[1], highest)})
     base_front, new_front = _front(base), _front(new)
     alike = _same_queries(base_front, new)
     base_chosen: list[Searched] = []
@@ -204,12 +240,28 @@ def _one_recall(
     """Return the one point of sides with one setting and one recall, such as exact search."""
     if len(base) == len(new) == 1 and abs(base[0].recall - new[0].recall) < 1 / answers:
         return Points(tuple(base), tuple(new), (), (base[0].recall, base[0].recall), answers)
+    raise _nothing_in_common(reach, targets)
+
+
+def _reach(*sides: Sequence[Searched]) -> list[tuple[float, float]]:
+    """Return the lowest and the highest recall of each side."""
+    return [(min(s.recall for s in side), max(s.recall for s in side)) for side in sides]
+
+
+def _common(reach: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """Return the ends of the recalls that all sides enclose; the lower end is above where there are none."""
+    return max(low for low, _ in reach), min(high for _, high in reach)
+
+
+def _nothing_in_common(
+    reach: Sequence[tuple[float, float]], targets: Sequence[float]
+) -> InvalidComparisonError:
     spans = " and ".join(
         f"{name} reaches {low:.3f} to {high:.3f}"
         for name, (low, high) in zip(("BASE", "NEW"), reach, strict=True)
     )
-    wanted = f"{targets[0]:g}" if len(targets) == 1 else f"{targets[0]:g} to {targets[-1]:g}"
-    raise InvalidComparisonError(
+    wanted = f"{targets[0]:g}" if targets[0] == targets[-1] else f"{targets[0]:g} to {targets[-1]:g}"
+    return InvalidComparisonError(
         f"no recalls to compare at: {spans}, asked for was {wanted}; recalls that both sides enclose must "
         f"span {NARROWEST} or more: name others with --recall, or a larger grid with --preset"
     )

@@ -64,7 +64,7 @@ class Launches:
         self._bench = bench
         self._queries = queries
         self._launched = launched
-        self._rounds = _rounds(frozen.points[0])
+        self._rounds = _rounds(frozen.points[0], bench.queries_per_call)
         self._random = random.Random(asked.seed)  # noqa: S311 - an order, not a secret
 
     def run(self) -> Verdict:
@@ -113,9 +113,10 @@ class Launches:
     def _quad(
         self, workers: dict[str, Worker], pair: int, control: bool, round_number: int, proxies: "_Proxies"
     ) -> Quad:
-        points, cpu = self._frozen.points[0], self._asked.cpu
+        points, cpu, per_call = self._frozen.points[0], self._asked.cpu, self._bench.queries_per_call
         base, new = points.base[pair], points.new[pair]
-        count = _block(base, base if control else new)
+        calls = _block(per_call, base, base if control else new)
+        count = calls * per_call
         swapped = self._random.random() < 0.5
         names = ("base", "control" if control else "new")
         stolen = _stolen_s(cpu)
@@ -127,8 +128,9 @@ class Launches:
                 self._bench.search_s,
                 threads=1,
                 parameters=new.query if names[place] == "new" else base.query,
-                first=(round_number * count) % self._queries,
-                count=count,
+                first=(round_number * calls) % (self._queries // per_call),
+                count=calls,
+                queries_per_call=per_call,
                 unrecorded_ns=UNRECORDED_NS,
             )
             visits.append(reply)
@@ -180,18 +182,20 @@ class _Proxies:
         return means
 
 
-def _block(*settings: Searched) -> int:
-    """Return how many queries take a block's time with the faster of the settings."""
+def _block(per_call: int, *settings: Searched) -> int:
+    """Return how many calls of so many queries take a block's time with the faster of the settings."""
     fastest = min(setting.ns_per_query for setting in settings)
-    return max(FEWEST_QUERIES, math.ceil(BLOCK_NS / max(fastest, 1.0)))
+    return math.ceil(max(FEWEST_QUERIES, BLOCK_NS / max(fastest, 1.0)) / per_call)
 
 
-def _rounds(chosen: Points) -> int:
+def _rounds(chosen: Points, per_call: int) -> int:
     """Return how many rounds a launch has time for."""
     round_ns = 0.0
     for base, new in zip(chosen.base, chosen.new, strict=True):
-        times = base.ns_per_query + new.ns_per_query
-        round_ns += 2 * (_block(base, new) * times + 2 * UNRECORDED_NS) * 4 / 3
+        calls = _block(per_call, base, new)
+        for setting in (base, new):
+            call_ns = per_call * setting.ns_per_query
+            round_ns += 2 * (calls * call_ns + max(UNRECORDED_NS, call_ns)) * 4 / 3
     return max(FEWEST_ROUNDS, min(MOST_ROUNDS, int(LAUNCH_NS / round_ns)))
 
 

@@ -3,7 +3,7 @@
 import contextlib
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,13 +12,13 @@ import numpy as np
 
 import ann_bench
 from ann_bench import config
-from ann_bench.compare import protocol
+from ann_bench.compare import protocol, survey
 from ann_bench.compare.indexes import Bench
 from ann_bench.compare.launch import Launch
 from ann_bench.compare.protocol import Launches
 from ann_bench.compare.sides import Side
 from ann_bench.compare.store import Recorded, Store
-from ann_bench.compare.survey import Asked, Frozen, Survey
+from ann_bench.compare.survey import Asked, Frozen, Part, Survey
 from ann_bench.compare.verdict import Verdict
 from ann_bench.machine import machine_facts
 from ann_bench.runner.isolation import alone, free_memory, kept_off, run_all, run_folder
@@ -31,6 +31,8 @@ from ann_bench.worker.sets import save_rows
 _WORKERS = 3
 _MEMORY_SHARE = 0.8
 _SEARCH_S = 60.0
+# In a call: enough for what batches gain, few enough for a block. A look at a slow setting has as many.
+BATCH_QUERIES = survey.SEARCHED_QUERIES
 
 
 @dataclass
@@ -69,18 +71,18 @@ def run_comparison(
         contextlib.closing(Watch()) as watch,
     ):
         at_interrupt = signal.getsignal(signal.SIGINT)
-        bench, order = _bench(asked, new, folder, watch)
+        tuning, reporting = _parts(asked, new, folder, watch)
 
         def work() -> None:
-            frozen = Survey(asked, bench, order, report).freeze(base, new)
-            store = Store(results, _plan(asked, base, new, frozen))
+            frozen = Survey(asked, tuning, reporting, report).freeze(base, new)
+            store = Store(results, _plan(asked, base, new, frozen, tuning))
             outcome.recorded = store.recorded
 
             def over(launch: Launch, verdict: Verdict) -> None:
                 store.add(launch)
                 launched(launch, verdict)
 
-            Launches(asked, frozen, bench, len(order), over).run()
+            Launches(asked, frozen, reporting.bench, len(reporting.numbers), over).run()
 
         try:
             run_all([work], watch)
@@ -102,13 +104,17 @@ class _Said(Observer):
         self._report(text)
 
 
-def _bench(asked: Asked, new: Side, folder: Path, watch: Watch) -> tuple[Bench, np.ndarray[Any, Any]]:
-    """Write the vectors where workers map them; return how workers run, and the order of the queries."""
+def _parts(asked: Asked, new: Side, folder: Path, watch: Watch) -> tuple[Part, Part]:
+    """Write the vectors where workers map them; return the queries that choose, and those that are told of.
+
+    They are halves of the queries in random order, or all queries both times.
+    """
     dataset = asked.dataset
     train, queries = folder / "train.npy", folder / "queries.npy"
     order = np.random.default_rng(asked.seed).permutation(len(dataset.test))
+    half = len(order) // 2 if asked.halves else 0
     save_rows(str(train), dataset.train)
-    save_rows(str(queries), dataset.test[order])
+    save_rows(str(queries), dataset.test[order[half:]])
     limits = config.expand(
         new.algorithm, asked.preset, distance=dataset.distance, dimension=dataset.dimension, k=asked.k
     )
@@ -121,7 +127,7 @@ def _bench(asked: Asked, new: Side, folder: Path, watch: Watch) -> tuple[Bench, 
         queries=queries,
         build_parameters={},
         k=asked.k,
-        batch=False,
+        batch=asked.batch,
         threads=1,
         seed=asked.seed,
         cpus=(asked.cpu,),
@@ -134,11 +140,17 @@ def _bench(asked: Asked, new: Side, folder: Path, watch: Watch) -> tuple[Bench, 
         watch=watch,
         build_s=asked.timeout_s or limits.max_seconds_per_build,
         search_s=max(asked.timeout_s or 0.0, _SEARCH_S),
+        queries_per_call=min(BATCH_QUERIES, half or len(order)) if asked.batch else 1,
     )
-    return bench, order
+    reporting = Part(order[half:], bench)
+    if not half:
+        return reporting, reporting
+    save_rows(str(folder / "tuning.npy"), dataset.test[order[:half]])
+    shared = replace(shared, queries=folder / "tuning.npy")
+    return Part(order[:half], replace(bench, order=shared)), reporting
 
 
-def _plan(asked: Asked, base: Side, new: Side, frozen: Frozen) -> dict[str, Any]:
+def _plan(asked: Asked, base: Side, new: Side, frozen: Frozen, tuning: Part) -> dict[str, Any]:
     """Return all that is fixed before the first launch, as plain values."""
     dataset = asked.dataset
     sides = {
@@ -161,6 +173,7 @@ def _plan(asked: Asked, base: Side, new: Side, frozen: Frozen) -> dict[str, Any]
             "queries": len(dataset.test),
         },
         "k": asked.k,
+        "mode": "batch" if asked.batch else "single",
         "sides": sides,
         "preset": asked.preset,
         "targets": list(asked.targets),
@@ -177,6 +190,8 @@ def _plan(asked: Asked, base: Side, new: Side, frozen: Frozen) -> dict[str, Any]
             "unrecorded_ns": protocol.UNRECORDED_NS,
             "taken_share": protocol.TAKEN_SHARE,
             "stolen_s": protocol.STOLEN_S,
+            **({"queries_per_call": tuning.bench.queries_per_call} if asked.batch else {}),
+            **({"tuning_queries": len(tuning.numbers)} if len(tuning.numbers) < len(dataset.test) else {}),
         },
         "machine": machine_facts([asked.cpu]),
         "harness": {"version": ann_bench.__version__, "commit": harness_commit()},

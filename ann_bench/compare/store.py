@@ -34,6 +34,18 @@ class Recorded:
         """Where the sides are compared, of each build."""
         return tuple(Points.from_json(values) for values in self.plan["points"])
 
+    @property
+    def mode(self) -> str:
+        """`single` for one query a call, as in all comparisons of before there were others, or `batch`."""
+        return str(self.plan.get("mode", "single"))
+
+    @property
+    def asked(self) -> str:
+        """How the queries were asked, in words."""
+        if self.mode == "single":
+            return "one query at a time"
+        return f"batches of {self.plan['protocol']['queries_per_call']:,} queries"
+
     def verdict(self, clock: Clock | None = None) -> Verdict:
         """Return the verdict on the launches, by the plan's clock unless another is named."""
         plan = self.plan
@@ -46,9 +58,9 @@ class Store:
     def __init__(self, results: Path, plan: dict[str, Any]) -> None:
         folder = results / "comparisons"
         stamp = re.sub(r"[^0-9T]", "", plan["started"].split(".")[0])
-        name = re.sub(
-            r"[^\w.-]+", "_", f"{stamp}-{plan['dataset']['name']}-{plan['sides']['new']['algorithm']}"
-        )
+        words = [stamp, plan["dataset"]["name"], plan["sides"]["new"]["algorithm"]]
+        words += ["batch"] if plan["mode"] == "batch" else []
+        name = re.sub(r"[^\w.-]+", "_", "-".join(words))
         self.recorded = Recorded({"schema_version": SCHEMA_VERSION, **plan}, [], folder / f"{name}.jsonl")
         try:
             folder.mkdir(parents=True, exist_ok=True)

@@ -42,7 +42,7 @@ def history_entry(recorded: Recorded) -> Entry:
         kind="comparison",
         dataset=Dataset(name=dataset["name"], sha256=dataset["sha256"], distance=dataset["distance"]),
         k=plan["k"],
-        mode="single",
+        mode=recorded.mode,
         threads=1,
         cpu=plan["machine"]["cpu"],
         harness=Harness(**plan["harness"]),

@@ -1,5 +1,11 @@
-"""Before the first launch: which indexes, and one look at all their settings, which fixes the points."""
+"""Before the first launch: which indexes, and one look at all their settings, which fixes the points.
 
+Who chooses settings by their recall on some queries finds it a little better there than on others. Where that
+matters, one half of the queries chooses (the build, the settings, the window), and the recalls and times that
+are told are those of the other.
+"""
+
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -13,9 +19,10 @@ from ann_bench.compare.indexes import Bench, Index
 from ann_bench.compare.launch import Clock
 from ann_bench.compare.points import Points, Searched
 from ann_bench.compare.sides import Side, check_alike
-from ann_bench.config import BuildGroup
+from ann_bench.config import BuildGroup, Value
 from ann_bench.datasets import Dataset
 from ann_bench.distances import distances_to
+from ann_bench.runner.launch import Worker
 
 SEARCH_NS = 2_000_000_000
 SEARCHED_QUERIES = 500
@@ -26,6 +33,8 @@ _MOST_OTHER_SHARE = 0.02
 _BUILDS_FOR_LUCK = (16, 8)
 _BUILDING_FOR_LUCK_S = 120.0
 _DRAWS = 200
+# Standard deviations of what two halves of the queries differ by.
+_ROOM = 2.0
 
 
 @dataclass(frozen=True)
@@ -46,6 +55,12 @@ class Asked:
     clock
         The time that counts; None for CPU time where both sides search in one thread of their own process,
         else wall time.
+    batch
+        Whether libraries are handed many queries at once, instead of one after the other.
+    halves
+        Whether one half of the queries chooses the settings and the other is told of.
+    build
+        Build parameters that are asked for, by the name of the algorithm; the preset has the others.
     """
 
     dataset: Dataset
@@ -60,6 +75,17 @@ class Asked:
     clock: Clock | None
     timeout_s: float | None
     memory_limit_bytes: int | None
+    batch: bool = False
+    halves: bool = False
+    build: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Part:
+    """Queries, by their numbers in the dataset, and the bench whose workers have them in this order."""
+
+    numbers: npt.NDArray[np.int64]
+    bench: Bench
 
 
 @dataclass(frozen=True)
@@ -102,6 +128,12 @@ class _Look:
         """Return settings with the recall that other shares of the queries give."""
         return tuple(replace(one, recall=float(shares @ self.right[one.key])) for one in chosen)
 
+    def room(self, recall: float, k: int) -> float:
+        """Return how far as many other queries may move the recall of the setting next to this one."""
+        nearest = min(self.searched, key=lambda setting: abs(setting.recall - recall))
+        right = self.right[nearest.key]
+        return _ROOM * float(np.std(right)) / k * math.sqrt(2 / len(right))
+
     def covered(self, targets: Sequence[float]) -> float:
         """Return the share of the span of the targets that these settings' recalls enclose."""
         recalls = [setting.recall for setting in self.searched]
@@ -115,23 +147,24 @@ class Survey:
 
     Parameters
     ----------
-    query_order
-        The order in which workers have the dataset's queries.
+    tuning, reporting
+        The queries that choose, and those that are told of; one and the same where all do both.
     """
 
     def __init__(
         self,
         asked: Asked,
-        bench: Bench,
-        query_order: npt.NDArray[np.int64],
+        tuning: Part,
+        reporting: Part,
         report: Callable[[str], None],
     ) -> None:
         self._asked = asked
-        self._bench = bench
-        self._order = query_order
+        self._tuning = tuning
+        self._reporting = reporting
+        self._bench = reporting.bench
         self._report = report
         self._truth = metrics.Truth.of(asked.dataset)
-        self._count = len(query_order)
+        self._most = len(asked.dataset.test)
 
     def freeze(self, base: Side, new: Side) -> Frozen:
         """Build the indexes, look at all settings once, and fix the points.
@@ -144,7 +177,7 @@ class Survey:
             If one does not run.
         """
         groups = {"new": self._groups(new), "base": self._groups(base)}
-        self._count = min(
+        self._most = min(
             self._affordable(side, groups[name][0]) for name, side in (("base", base), ("new", new))
         )
         new_group, new_index, new_look = self._chosen(new, groups["new"])
@@ -160,20 +193,29 @@ class Survey:
             base_look.searched,
             new_look.searched,
             self._asked.targets,
-            answers=self._count * self._asked.k,
+            answers=self._count(self._tuning) * self._asked.k,
+            room=self._room(base_look, new_look),
         )
         builds = self._asked.builds or self._builds(base_index, new_index, identical=identical)
         if builds > 1:
             built = [
                 self._both(number, builds, (base, base_group), (new, new_group)) for number in range(builds)
             ]
+        if builds > 1 or self._halves:
             looked = [
-                (self._look(one, _queries(chosen.base)), self._look(other, _queries(chosen.new)))
+                (
+                    self._look(one, _queries(chosen.base), self._reporting),
+                    self._look(other, _queries(chosen.new), self._reporting),
+                )
                 for one, other in built
             ]
             identical = identical and _identical(looked)
-        elif not identical:
-            chosen = self._with_luck(chosen, base_look, new_look)
+        if self._halves:
+            answers = self._count(self._reporting) * self._asked.k
+            base_look, new_look = looked[0]
+            chosen = chosen.reported(base_look.searched, new_look.searched, answers)
+        if builds == 1 and not identical:
+            chosen = self._with_luck(chosen, *looked[0])
         indexes.forget_oldest([index for pair in built for index in pair])
         in_process = all(_in_process(look.counters) for both in looked for look in both)
         return Frozen(
@@ -185,11 +227,31 @@ class Survey:
             identical=identical,
         )
 
+    @property
+    def _halves(self) -> bool:
+        return self._tuning is not self._reporting
+
+    def _count(self, part: Part) -> int:
+        """Return how many of these queries a look asks: those there is time for, in whole calls."""
+        most = min(self._most, len(part.numbers))
+        return most - most % self._bench.queries_per_call
+
+    def _room(self, *looks: _Look) -> tuple[float, float]:
+        """Return the room below and above the targets that the other half of the queries may take."""
+        if not self._halves:
+            return 0.0, 0.0
+        lowest, highest = (
+            max(look.room(target, self._asked.k) for look in looks)
+            for target in (self._asked.targets[0], self._asked.targets[-1])
+        )
+        return lowest, highest
+
     def _groups(self, side: Side) -> Sequence[BuildGroup]:
         dataset, asked = self._asked.dataset, self._asked
-        return config.expand(
+        plan = config.expand(
             side.algorithm, asked.preset, distance=dataset.distance, dimension=dataset.dimension, k=asked.k
-        ).builds
+        )
+        return config.with_build(plan.builds, asked.build.get(side.algorithm.name, {}))
 
     def _index(self, side: Side, group: BuildGroup) -> Index:
         return indexes.kept_index(self._bench, side, group.build, seed=self._asked.seed, report=self._report)
@@ -200,7 +262,7 @@ class Survey:
         for group in groups:
             index = self._index(side, group)
             self._report(f"{side.title}: looking at {len(group.queries)} settings once")
-            look = self._look(index, group.queries)
+            look = self._look(index, group.queries, self._tuning)
             found.append((look.covered(self._asked.targets), group, index, look))
             if found[-1][0] >= 1:
                 break
@@ -215,12 +277,13 @@ class Survey:
     def _with_luck(self, chosen: points.Points, base: _Look, new: _Look) -> points.Points:
         """Tell how far drawing the queries anew moves the changes of these points, by bootstrap."""
         random = np.random.default_rng(self._asked.seed)
-        answers = self._count * self._asked.k
+        count = self._count(self._reporting)
+        answers = count * self._asked.k
         base_logs = np.log([one.ns_per_query for one in chosen.base])
         ratios = base_logs - np.log([one.ns_per_query for one in chosen.new])
         drawn = []
         for _ in range(_DRAWS):
-            shares = random.multinomial(self._count, [1 / self._count] * self._count) / answers
+            shares = random.multinomial(count, [1 / count] * count) / answers
             again = replace(
                 chosen, base=base.redrawn(chosen.base, shares), new=new.redrawn(chosen.new, shares)
             )
@@ -247,29 +310,42 @@ class Survey:
                 worker.request("set_query", "set_query", self._bench.search_s, threads=1, parameters=query)
                 reply = worker.request("warm_up", "search", self._bench.search_s)
                 slowest = max(slowest, reply["query_ns"])
-        return min(len(self._order), max(SEARCHED_QUERIES, int(SEARCH_NS / slowest)))
+        return max(SEARCHED_QUERIES, int(SEARCH_NS / slowest))
 
-    def _look(self, index: Index, queries: Sequence[Mapping[str, Any]]) -> _Look:
+    def _look(self, index: Index, queries: Sequence[Mapping[str, Any]], part: Part) -> _Look:
         """Search with each of these settings once; tell recall, time and answers."""
-        look = _Look()
-        with self._bench.loaded(index, "look") as worker:
+        look, count = _Look(), self._count(part)
+        with part.bench.loaded(index, "look") as worker:
             look.build_info = dict(worker.build_info)
             for query in queries:
                 worker.request("set_query", "set_query", self._bench.search_s, threads=1, parameters=query)
-                reply = worker.request("run", "search", self._bench.search_s, first=0, last=self._count)
-                ids = np.load(reply["ids"])
-                ns = reply["timed_ns"] / self._count
-                right, attainable = self._right(ids)
-                searched = Searched(dict(query), float(right.sum() / max(attainable, 1)), ns)
+                ids, timed_ns = self._run(worker, count, look.counters)
+                right, attainable = self._right(ids, part.numbers[:count])
+                recall = float(right.sum() / max(attainable, 1))
+                searched = Searched(dict(query), recall, timed_ns / count)
                 look.searched.append(searched)
                 look.right[searched.key] = right
                 look.answers[searched.key] = ids.tobytes()
-                look.counters.append(reply["counters"])
         return look
 
-    def _right(self, ids: npt.NDArray[np.int32]) -> tuple[npt.NDArray[np.int64], int]:
-        """Return how many answers of each query are right, and how many there could be in all."""
-        dataset, asked = self._asked.dataset, self._order[: len(ids)]
+    def _run(
+        self, worker: Worker, count: int, counters: list[dict[str, Any]]
+    ) -> tuple[npt.NDArray[np.int32], int]:
+        """Return the answers to so many queries, and the nanoseconds they took; add what was counted."""
+        step = self._bench.queries_per_call if self._asked.batch else count
+        parts, timed_ns = [], 0
+        for first in range(0, count, step):
+            reply = worker.request("run", "search", self._bench.search_s, first=first, last=first + step)
+            parts.append(np.load(reply["ids"]))
+            timed_ns += reply["timed_ns"]
+            counters.append(reply["counters"])
+        return np.concatenate(parts), timed_ns
+
+    def _right(
+        self, ids: npt.NDArray[np.int32], asked: npt.NDArray[np.int64]
+    ) -> tuple[npt.NDArray[np.int64], int]:
+        """Return how many answers to each query are right, and how many there could be in all."""
+        dataset = self._asked.dataset
         arrays: dict[str, npt.NDArray[Any]] = {
             "neighbors": ids,
             "distances": distances_to(dataset.distance, dataset.test[asked], dataset.train, ids),

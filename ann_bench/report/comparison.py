@@ -93,7 +93,7 @@ def _above(recorded: Recorded, measure: Measure) -> list[Block]:
     dataset = plan["dataset"]
     facts = (
         f"{one_line(dataset['name'])} · {dataset['n']:,} × {dataset['dimension']:,} · {dataset['distance']}"  # noqa: RUF001
-        f" · {' and '.join(names)} · k = {plan['k']} · one query at a time"
+        f" · {' and '.join(names)} · k = {plan['k']} · {recorded.asked}"
     )
     said = f"NEW is {verdict.word}; " if verdict.word else ""
     text = f"{verdict.name}: {said}{verdict.reason}"

@@ -11,6 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from ann_bench.history import Entry
 from ann_bench.report.captions import one_line
 from ann_bench.report.curves import marker_of
 from ann_bench.report.figure import quiet
@@ -44,12 +45,18 @@ def _facts(series: Series) -> list[str]:
     return [
         one_line(run.dataset.name),
         f"k = {run.k}",
-        "all queries in one batch" if run.mode == "batch" else "one query at a time",
+        _mode(run),
         *([plural(run.threads, "thread")] if run.threads is not None else []),
         *([f"preset {one_line(run.preset)}"] if run.preset else []),
         *(["comparisons"] if run.kind == "comparison" else []),
         one_line(run.cpu, 60),
     ]
+
+
+def _mode(run: Entry) -> str:
+    if run.mode != "batch":
+        return "one query at a time"
+    return "all queries in one batch" if run.kind == "sweep" else "queries in batches"
 
 
 def findings(series: Series) -> list[str]:

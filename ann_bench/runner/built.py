@@ -164,9 +164,6 @@ class Built:
         self.worker = Worker(order, self._folder / f"launch-{self.launch}")
         place.watch.add(self.worker)
         self.hello = self.worker.hello(_START_TIMEOUT_S)
-        if place.batch and "query_batch" not in self.worker.can:
-            text = "the wrapper has no query_batch, which --batch needs"
-            raise WorkerFailure("start", "start", text, alive=True)
 
     def _build(self) -> None:
         assert self.worker is not None

@@ -140,7 +140,10 @@ class Worker:
         return variables
 
     def hello(self, timeout_s: float) -> dict[str, Any]:
-        """Load wrapper and vectors; return the worker's versions."""
+        """Load wrapper and vectors; return the worker's versions.
+
+        `WorkerFailure` where batches are asked for and the wrapper has no `query_batch`.
+        """
         order = self.order
         reply = self.request(
             "hello",
@@ -161,6 +164,9 @@ class Worker:
         )
         self.can = frozenset(reply["can"])
         self.build_info = reply["build_info"]
+        if order.batch and "query_batch" not in self.can:
+            text = "the wrapper has no query_batch, which --batch needs"
+            raise WorkerFailure("start", "start", text, alive=True)
         return reply
 
     def request(self, op: str, stage: str, timeout_s: float, **fields: Any) -> dict[str, Any]:

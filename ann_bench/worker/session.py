@@ -16,7 +16,7 @@ import platform
 import sys
 import time
 import traceback
-from typing import Any, TextIO
+from typing import Any, Callable, TextIO
 
 import numpy as np
 
@@ -158,16 +158,24 @@ class Session:
         """Time a block of queries that other workers' blocks are held against; tell its cost alone.
 
         The query parameters are set, queries before the block run unrecorded for request["unrecorded_ns"]
-        (the caches hold the data of whoever ran before), then request["count"] queries from request["first"]
-        on, over the last query to the first again. What came back is looked at by `run`, not here.
+        (the caches hold the data of whoever ran before), then request["count"] calls from number
+        request["first"] on, over the last to the first again. A call has one query, or in batch mode
+        request["queries_per_call"]; queries that fill no call are left out. What came back is looked at by
+        `run`, not here.
         """
         self.wrapper.set_query(request["threads"], **request["parameters"])
-        count, first, everything = request["count"], request["first"], len(self.rows)
-        rows = [self.rows[number % everything] for number in range(first - count, first + count)]
-        run_unrecorded(self.wrapper.query, rows[:count], self.k, request["unrecorded_ns"])
+        query: Callable[[Any, int], Any] = self.wrapper.query
+        asked: list[Any] = self.rows
+        if self.batch:
+            size = request["queries_per_call"]
+            starts = range(0, len(self.queries) - size + 1, size)
+            query, asked = self.wrapper.query_batch, [self.queries[start : start + size] for start in starts]
+        count, first = request["count"], request["first"]
+        calls = [asked[number % len(asked)] for number in range(first - count, first + count)]
+        run_unrecorded(query, calls[:count], self.k, request["unrecorded_ns"])
         before = self._distance_computations()
         with Counters() as counters:
-            _, latencies = run_single(self.wrapper.query, rows[count:], self.k)
+            _, latencies = run_single(query, calls[count:], self.k)
         after = self._distance_computations()
         self._end_children()
         reply = {"timed_ns": int(latencies.sum()), "counters": counters.figures}

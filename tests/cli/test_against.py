@@ -3,12 +3,17 @@
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from ann_bench.cli import against_text
 from ann_bench.cli.main import main
-from ann_bench.errors import InvalidComparisonError
+from ann_bench.compare.session import Outcome
+from ann_bench.compare.survey import Asked
+from ann_bench.distances import DISTANCES
+from ann_bench.errors import INTERRUPTED, InvalidComparisonError
+from ann_bench.machine import allowed_cpus
 from ann_bench.report import comparison
 from tests.compare.recorded import recorded
 from tests.compare.simulated import Machine
@@ -18,10 +23,26 @@ from tests.compare.simulated import Machine
     ("words", "said"),
     [
         (["--against", "HEAD", "--versus", "annoy"], "--against: got it with --versus"),
-        (["--against", "HEAD", "--batch"], "--batch: a comparison has no use for it"),
+        (["--against", "HEAD", "--force"], "--force: a comparison has no use for it"),
         (["--against", "HEAD", "--parallelism", "2"], "--parallelism: got 2; a comparison runs on one core"),
         (["--versus", "bruteforce"], "--versus: got bruteforce; name the other with --algorithm"),
         (["--versus", "brutforce", "--algorithm", "bruteforce"], "there is no such algorithm"),
+        (
+            ["--against", "HEAD", "--algorithm", "bruteforce", "--build", "annoy:n_trees=3"],
+            "--build: got 'annoy:n_trees=3'; it is NAME:KEY=VALUE,... and NAME one of bruteforce",
+        ),
+        (
+            ["--against", "HEAD", "--algorithm", "annoy", "--build", "annoy:trees=3"],
+            "--build: got 'trees=3' for annoy; its build parameters: n_trees is integer >= 1 (",
+        ),
+        (
+            ["--versus", "annoy", "--algorithm", "bruteforce", "--build", "annoy:n_trees=many"],
+            "--build: got 'n_trees=many' for annoy; n_trees is integer >= 1 (",
+        ),
+        (
+            ["--build", "annoy:n_trees=3"],
+            "--build: got 'annoy:n_trees=3'; it goes with --against or --versus",
+        ),
         (["--against", "no-such-thing"], "--against: got no-such-thing; it is no revision"),
         (["--against", "numpy==1.0", "--algorithm", "bruteforce"], "harness's own environment"),
         (["--against", "gone.whl"], "--against: got gone.whl; there is no such wheel"),
@@ -43,6 +64,30 @@ def test_what_goes_wrong_is_no_regression(capsys: pytest.CaptureFixture[str], tm
     broken.write_bytes(b"no dataset")
     assert main(["--against", "HEAD", "--dataset", str(broken)], script="run") == 5
     assert "broken.hdf5" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words", [["--against", "HEAD"], ["--against", "HEAD", "--batch"], ["--versus", "bruteforce"]]
+)
+def test_what_is_asked_of_a_comparison(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It has the last core, in batches as well; two algorithms are tuned on one half of the queries."""
+    found: list[Asked] = []
+
+    def run(asked: Asked, *_: object, **__: object) -> Outcome:
+        found.append(asked)
+        return Outcome(interrupted=True)
+
+    side = SimpleNamespace(title="", algorithm=SimpleNamespace(distances=DISTANCES))
+    monkeypatch.setattr("ann_bench.cli.against._sides", lambda *_: (side, side))
+    monkeypatch.setattr("ann_bench.compare.session.run_comparison", run)
+    assert (
+        main([*words, "--algorithm", "bruteforce", "--results", str(tmp_path)], script="run") == INTERRUPTED
+    )
+    (asked,) = found
+    assert asked.cpu == allowed_cpus()[-1]
+    assert (asked.batch, asked.halves) == ("--batch" in words, "--versus" in words)
 
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device", "x"), RuntimeError("a mistake")])
@@ -138,6 +183,26 @@ def test_json_tells_each_figure_that_is_printed(tmp_path: Path) -> None:
     assert list(told["at"]) == ["0.9", "0.95", "0.99"]
     assert len(told["launches"]) == 8
     assert json.loads(json.dumps(told)) == json.loads(json.dumps(told))
+
+
+def test_batches_are_told(tmp_path: Path) -> None:
+    """Text, JSON and the file's name say that queries were asked in batches, and of how many."""
+    batches = recorded(tmp_path, Machine(1), mode="batch", protocol={"queries_per_call": 500})
+    single = recorded(tmp_path, Machine(1))
+    assert "batches of 500 queries" in against_text.as_markdown(batches, interrupted=False)
+    assert "one query at a time" in against_text.as_markdown(single, interrupted=False)
+    told = against_text.as_json(batches, interrupted=False)["plan"]
+    assert (told["mode"], told["protocol"]) == ("batch", {"queries_per_call": 500})
+    assert batches.path.name == single.path.stem + "-batch.jsonl"
+    assert comparison.draw(batches) is not None
+
+
+def test_halves_are_told(tmp_path: Path) -> None:
+    """Where one half of the queries chose the settings, a line says how many they and the others are."""
+    halves = against_text.as_markdown(
+        recorded(tmp_path, Machine(1), protocol={"tuning_queries": 400}), interrupted=False
+    )
+    assert "settings chosen on 400 queries; recall and speed are those of the 600 others" in halves
 
 
 def test_a_comparison_is_drawn(tmp_path: Path) -> None:

@@ -42,6 +42,7 @@ def make_plan(**changes: Any) -> dict[str, Any]:
             "queries": 1_000,
         },
         "k": 10,
+        "mode": "single",
         "sides": {"base": make_side("BASE"), "new": make_side("NEW")},
         "preset": "default",
         "targets": [0.9, 0.95, 0.99],

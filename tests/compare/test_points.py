@@ -126,6 +126,54 @@ def test_another_build_has_its_own_recalls() -> None:
     assert moved.window == points.window
 
 
+def test_room_takes_settings_that_enclose_the_window_by_that_much() -> None:
+    """A neighbour that other queries may put inside the window is taken with the next; those inside stay."""
+    recalls = (0.8, 0.898, 0.94, 0.96, 0.991, 0.995)
+    near = choose(*[side(*recalls)] * 2, TARGETS, answers=ANSWERS)
+    far = choose(*[side(*recalls)] * 2, TARGETS, answers=ANSWERS, room=(0.005, 0.002))
+    assert [setting.recall for setting in near.base] == [0.898, 0.94, 0.96, 0.991]
+    assert [setting.recall for setting in far.base] == list(recalls)
+    assert (far.window, far.targets) == (near.window, near.targets)
+
+
+def test_room_that_no_side_has_is_not_asked_for() -> None:
+    """Where the settings end, so do the points."""
+    sides = side(0.89, 0.93, 0.97), side(0.88, 0.95, 0.995)
+    assert choose(*sides, TARGETS, answers=ANSWERS, room=(0.1, 0.1)) == choose(
+        *sides, TARGETS, answers=ANSWERS
+    )
+
+
+def test_what_is_reported_is_what_the_other_queries_show() -> None:
+    """Recalls, times and their number are the other look's; the rest stays where that encloses it, too."""
+    points = choose(side(0.85, 0.95, 0.995), side(0.86, 0.97, 0.999), TARGETS, answers=ANSWERS)
+    other = side(0.84, 0.94, 0.994, factor=2), side(0.85, 0.96, 0.998, factor=3)
+    told = points.reported(*other, 50)
+    assert told == replace(points, base=tuple(other[0]), new=tuple(other[1]), answers=50)
+
+
+def test_a_recall_that_the_other_queries_do_not_enclose_is_not_reported() -> None:
+    """The window ends where they end; what only NEW does not reach any more is missed."""
+    points = choose(side(0.85, 0.95, 0.995), side(0.86, 0.97, 0.992), TARGETS, answers=ANSWERS)
+    told = points.reported(side(0.92, 0.95, 0.995), side(0.86, 0.97, 0.98), 50)
+    assert (told.window, told.targets, told.missed) == ((0.92, 0.98), (0.95,), (0.99,))
+
+
+def test_other_queries_that_enclose_nothing_are_no_comparison() -> None:
+    """The error tells what each side reaches there; nothing is read off beyond it."""
+    points = choose(side(0.94, 0.96), side(0.94, 0.96), (0.95,), answers=ANSWERS)
+    with pytest.raises(
+        InvalidComparisonError, match=r"BASE reaches 0\.951 to 0\.961 .* asked for was 0\.95;"
+    ):
+        points.reported(side(0.951, 0.961), side(0.94, 0.96), 50)
+
+
+def test_exact_searches_are_reported_at_the_recall_of_the_other_queries() -> None:
+    """Their one recall moves with the queries."""
+    points = choose(side(0.999), side(0.999), TARGETS, answers=ANSWERS)
+    assert points.reported(side(1.0), side(1.0), 50).recalls == (1.0,)
+
+
 def test_points_survive_being_written() -> None:
     """They come back from plain values as they were."""
     points = choose(side(0.85, 0.95, 0.995), side(0.86, 0.97, 0.999), TARGETS, answers=ANSWERS)

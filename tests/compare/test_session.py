@@ -7,14 +7,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from ann_bench import config
-from ann_bench.compare import protocol, survey
+from ann_bench.compare import points, protocol, session, survey
 from ann_bench.compare.launch import Launch
+from ann_bench.compare.points import Points, Searched
 from ann_bench.compare.session import Outcome, run_comparison
 from ann_bench.compare.sides import Workshop
 from ann_bench.compare.store import read
+from ann_bench.compare.summary import history_entry
 from ann_bench.compare.survey import Asked
 from ann_bench.compare.verdict import Verdict
 from ann_bench.datasets import Dataset
@@ -118,12 +121,81 @@ def test_recall_is_counted_and_like_answers_are_told(compare: Compare) -> None:
     assert recorded.plan["clock"] == "cpu"
 
 
+def test_batches_are_compared_as_single_queries_are(
+    compare: Compare, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In looks and blocks a library gets so many queries at once, never one, and the recalls are the same."""
+    monkeypatch.setattr(session, "BATCH_QUERIES", 8)
+    batches = compare("partial-batch", "partial-batch", batch=True).recorded
+    assert batches is not None
+    assert (batches.mode, batches.plan["protocol"]["queries_per_call"]) == ("batch", 8)
+    assert all(quad.queries % 8 == 0 for launch in batches.launches for quad in launch.quads)
+    assert batches.points[0].answers == 24 * 5
+    for setting in batches.points[0].base:
+        assert setting.recall == pytest.approx(setting.query["share"], abs=0.08)
+    assert batches.plan["in_process"] is True
+    assert history_entry(batches).mode == "batch"
+
+
+def test_one_half_of_the_queries_chooses_and_the_other_is_reported(
+    compare: Compare, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Settings are chosen by their recall on a random half; workers time, and the points tell, the other."""
+    order = np.random.default_rng(1).permutation(30)
+    original = points.choose
+    chosen_from: list[list[Searched]] = []
+    timed: list[Any] = []
+
+    def choose(base: list[Searched], *others: Any, **named: Any) -> Points:
+        chosen_from.append(base)
+        return original(base, *others, **named)
+
+    class Launches(protocol.Launches):
+        def __init__(self, *parts: Any) -> None:
+            timed.extend([np.load(parts[2].order.queries), parts[3]])
+            super().__init__(*parts)
+
+    monkeypatch.setattr(points, "choose", choose)
+    monkeypatch.setattr(session, "Launches", Launches)
+    recorded = compare(halves=True).recorded
+    assert recorded is not None
+    (found,) = chosen_from
+    for half, settings in ((order[:15], found), (order[15:], recorded.points[0].base)):
+        for setting in settings:
+            seen = int(setting.query["share"] * dataset.n)
+            right = (dataset.neighbors[half, :5] < seen).sum()
+            assert setting.recall == pytest.approx(right / (15 * 5))
+    assert len({setting.recall for setting in found}) > 1
+    assert np.array_equal(timed[0], dataset.test[order[15:]])
+    assert timed[1] == 15
+    assert recorded.points[0].answers == 15 * 5
+    assert recorded.plan["protocol"]["tuning_queries"] == 15
+
+
+def test_halves_of_indexes_that_differ_by_luck(compare: Compare) -> None:
+    """Further indexes, and the luck with a single one, are looked at with the reported half."""
+    several = compare("shuffled", "shuffled-elsewise", halves=True, builds=2).recorded
+    single = compare("shuffled", "shuffled-elsewise", halves=True).recorded
+    assert several is not None
+    assert single is not None
+    assert [points.answers for points in several.points] == [15 * 5] * 2
+    assert len(single.points[0].luck) == 1 + len(single.points[0].recalls)
+
+
 def test_a_damaged_index_in_the_cache_is_built_anew(compare: Compare, tmp_path: Path) -> None:
     """What a full disk left of the facts about an index is not taken for them."""
     compare(seed=3)
     for facts in (tmp_path / "cache").rglob("facts.json"):
         facts.write_text("", encoding="utf-8")
     assert compare(seed=3).recorded is not None
+
+
+def test_an_index_can_be_named(compare: Compare) -> None:
+    """The side of that algorithm is built with the parameters asked for, the other as its preset says."""
+    recorded = compare(new="partial-waits", build={"partial-waits": {"kind": "Other"}}).recorded
+    assert recorded is not None
+    built = {name: side["build"] for name, side in recorded.plan["sides"].items()}
+    assert built == {"base": {"kind": "Release"}, "new": {"kind": "Other"}}
 
 
 def test_several_builds_are_made_by_turns_and_their_costs_compared(compare: Compare) -> None:
@@ -197,6 +269,12 @@ def test_what_cannot_be_compared_is_refused(
     """A debug build, sides without a recall in common, a side that crashes: an error that tells which."""
     with pytest.raises(error, match=said):
         compare(base, new)
+
+
+def test_a_library_without_batches_is_not_compared_in_them(compare: Compare) -> None:
+    """As in a sweep, the error says what the wrapper lacks; single queries do not stand in for a batch."""
+    with pytest.raises(SideError, match="start: the wrapper has no query_batch, which --batch needs"):
+        compare("partial-batch", "partial", batch=True)
 
 
 def test_on_a_core_that_is_never_ours_it_ends_soon(compare: Compare, monkeypatch: pytest.MonkeyPatch) -> None:

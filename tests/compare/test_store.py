@@ -85,6 +85,15 @@ def test_a_biased_order_is_invalid_when_recomputed_too(write: Write) -> None:
     assert (read(recorded.path).verdict().name, recorded.verdict().exit_code) == ("invalid", 4)
 
 
+def test_comparisons_of_before_there_were_batches_are_read(write: Write) -> None:
+    """A plan that says nothing of a mode is of single queries."""
+    path = write(0).path
+    plan = json.loads(path.read_bytes())
+    del plan["mode"]
+    path.write_text(json.dumps(plan) + "\n", encoding="utf-8")
+    assert (read(path).mode, read(path).asked) == ("single", "one query at a time")
+
+
 def test_another_clock_can_be_asked_for(write: Write) -> None:
     """The plan's clock counts, unless another is named."""
     recorded = write(8)

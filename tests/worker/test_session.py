@@ -22,6 +22,8 @@ class Noting(Wrapper):
     def query(self, vector, k):
         self.calls.append((int(vector[0]), k, gc.isenabled()))
         return "no ids"
+    def query_batch(self, vectors, k):
+        self.calls.append(([int(number) for number in vectors[:, 0]], k, gc.isenabled()))
 
 class Counting(Noting):
     def distance_computations(self):
@@ -35,7 +37,7 @@ def session(tmp_path: Path) -> Session:
     return begin(tmp_path, "Noting")
 
 
-def begin(folder: Path, wrapper_class: str) -> Session:
+def begin(folder: Path, wrapper_class: str, *, batch: bool = False) -> Session:
     """Return a session with that wrapper, its index built."""
     wrapper = folder / "noting.py"
     wrapper.write_text(WRAPPER, encoding="utf-8")
@@ -51,7 +53,7 @@ def begin(folder: Path, wrapper_class: str) -> Session:
             "train": str(train),
             "queries": str(queries),
             "k": 3,
-            "batch": False,
+            "batch": batch,
             "out": str(folder / "out"),
             "distance": "euclidean",
             "build_parameters": {},
@@ -70,7 +72,7 @@ def visit(session: Session, **changes: Any) -> tuple[dict[str, Any], list[Any]]:
     return session.visit(request), session.wrapper.calls
 
 
-def asked(calls: list[Any], *, timed: bool) -> list[int]:
+def asked(calls: list[Any], *, timed: bool) -> list[Any]:
     """Return the numbers of the queries that were timed, or were not: garbage is not collected in a block."""
     return [number for number, _, collecting in calls[1:] if collecting != timed]
 
@@ -110,6 +112,15 @@ def test_distances_are_those_of_the_block_alone(tmp_path: Path) -> None:
     """Where the library counts distance computations, those of the unrecorded queries are not told."""
     reply, _ = visit(begin(tmp_path, "Counting"), count=4, unrecorded_ns=1_000_000)
     assert reply["distance_computations"] == 40
+
+
+def test_a_block_of_batches_hands_over_the_same_queries_at_once_each_time(tmp_path: Path) -> None:
+    """Calls have as many queries as asked for, `first` and `count` are of calls; a rest is left out."""
+    session = begin(tmp_path, "Noting", batch=True)
+    reply, calls = visit(session, first=1, count=3, queries_per_call=2)
+    assert asked(calls, timed=True) == [[2, 3], [0, 1], [2, 3]]
+    assert reply.keys() == {"timed_ns", "counters"}
+    assert reply["counters"]["wall_ns"] >= reply["timed_ns"] > 0
 
 
 def test_a_visit_leaves_no_files(session: Session, tmp_path: Path) -> None:

@@ -40,6 +40,16 @@ class Partial(Unsaved):
         self.rows = np.load(path)
 
 
+class Batch(Partial):
+    """The same, for batches alone."""
+
+    def query(self, vector, k):
+        raise NotImplementedError
+
+    def query_batch(self, vectors, k):
+        return np.stack([super(Batch, self).query(vector, k) for vector in vectors])
+
+
 class Shuffled(Partial):
     """The same, which looks at the rows in an order of its own, by chance: that of its seed."""
 
