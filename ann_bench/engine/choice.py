@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 KINDS: dict[str, type[KindOfIndex]] = {kind.kind: kind for kind in (Flat, Forest, Graph)}
 
+DISTANCES = ("euclidean", "angular", "dot", "hamming", "manhattan")
 GRAPH_DISTANCES = ("euclidean", "angular", "dot")
 
 FEW_ROWS = 1000

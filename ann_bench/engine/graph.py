@@ -126,7 +126,8 @@ class Graph(KindOfIndex):
     def info(self) -> dict[str, Any]:
         """Return what the index is.
 
-        The keys are those of every kind, and row_type, degree, alpha, seed, code_width and entries (rows that
+        The keys are those of every kind, and row_type, fitted (rows that there were when all was
+        built), degree, alpha, seed, code_width and entries (rows that
         walks begin near to).
         """
         return super().info()

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ann_bench.engine import _native
-from ann_bench.engine.choice import GRAPH_DISTANCES, KINDS, choose
+from ann_bench.engine.choice import DISTANCES, GRAPH_DISTANCES, KINDS, choose
 from ann_bench.engine.kind import KindOfIndex, train_array
 
 
@@ -70,7 +70,8 @@ class Index:
             raise ValueError(f"dimension: got {dimension}; it is 1 to 65535")
         if memory_limit_bytes is not None and kind != "auto":
             raise ValueError(f'memory_limit_bytes: only kind "auto" can mind it, and this is "{kind}"')
-        train_array(np.zeros((1, 1), dtype=np.bool_), distance)  # a distance that is none is told here
+        if distance not in DISTANCES:
+            raise ValueError(f'distance: got "{distance}"; it is {", ".join(DISTANCES)}')
         if kind == "graph" and distance not in GRAPH_DISTANCES:
             raise ValueError(
                 f"kind: a graph is for {', '.join(GRAPH_DISTANCES)}; for {distance} take a forest"
@@ -190,6 +191,13 @@ class Index:
             if answer is not None:
                 return answer
         return built._query(vectors, k, None, None, recall, allow, threads)
+
+    def add(self, vectors: npt.ArrayLike, *, threads: int = 1) -> None:
+        """Add rows, whose numbers follow those that there are: the first build the index; see `Graph.add`."""
+        if self._built is None:
+            self.build(np.atleast_2d(np.asarray(vectors)), threads=threads)
+        else:
+            self._built.add(vectors, threads=threads)
 
     def delete(self, rows: npt.ArrayLike) -> None:
         """Take rows out; see `Forest.delete`."""

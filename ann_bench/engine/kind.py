@@ -16,7 +16,7 @@ class KindOfIndex:
     """An index of rows that finds those nearest to a vector.
 
     Made by `build` or `open` of a kind. It may be queried from several threads at once; no method holds the
-    GIL while it works. `delete` and `tune` change it, and are not called while others query.
+    GIL while it works. `add`, `delete` and `tune` change it, and are not called while others query.
 
     Distances are ``euclidean`` (L2), ``angular`` (1 - cos; 1 if either vector is zero), ``dot`` (minus the
     inner product), ``hamming`` (share of differing bits) and ``manhattan`` (L1), each where the kind says so.
@@ -105,6 +105,33 @@ class KindOfIndex:
         array = as_engine_array(vectors, self._distance, "vectors")
         allowed = None if allow is None else as_row_bits(allow, len(self), "allow")
         return self._index.query(array, k, reach, rerank, recall, allowed, threads)
+
+    def add(self, vectors: npt.ArrayLike, *, threads: int = 1) -> None:
+        """Add rows, whose numbers follow those that there are.
+
+        What `tune` found stays; call it again when many rows have come. A graph is built anew when its rows have
+        doubled since it was built; each other one that is added takes about as long as ten queries do.
+
+        Parameters
+        ----------
+        vectors
+            Shape (d,) for one vector or (m, d) for many; values as in `build`.
+        threads
+            How many threads build, where the index is built anew.
+
+        Raises
+        ------
+        ValueError
+            If the shape is not that of the index, or a value is not finite; then nothing is added.
+        TypeError
+            If an argument has the wrong type, or this kind cannot grow: a forest is built anew.
+        """
+        array = as_engine_array(vectors, self._distance, "vectors")
+        if array.ndim == 1:
+            array = array[np.newaxis]
+        if array.ndim != 2:
+            raise ValueError(f"vectors: got shape {array.shape}; it is (d,) or (m, d)")
+        self._index.add(array, threads)
 
     def delete(self, rows: npt.ArrayLike) -> None:
         """Take rows out: no query finds them any more, and `save` remembers it. Their numbers stay theirs.

@@ -230,6 +230,18 @@ void remove(Index& index, const py::array_t<std::uint32_t, py::array::c_style>& 
     index.remove({rows.data(), static_cast<std::size_t>(rows.size())});
 }
 
+void add(Index& index, const py::array& vectors, py::handle threads) {
+    const Shape shape = index.shape();
+    const unsigned workers = threads_of(threads);
+    const Rows rows = rows_of(vectors, shape.distance);
+    if (rows.dimension != shape.dimension) {
+        throw py::value_error("vectors: rows of " + std::to_string(rows.dimension) + " values; this index takes " +
+                              std::to_string(shape.dimension));
+    }
+    const py::gil_scoped_release release;
+    index.add(rows.values, rows.count, workers);
+}
+
 py::array_t<float> vector(const Index& index, py::handle row) {
     const std::uint64_t number = integer(row, "row", 0, index.shape().rows - 1);
     py::array_t<float> values(static_cast<py::ssize_t>(index.shape().dimension));
@@ -272,6 +284,7 @@ void describe(const Forest& forest, py::dict& facts) {
 void describe(const Graph& graph, py::dict& facts) {
     const GraphFacts& numbers = graph.view().facts;
     facts["row_type"] = name_of(numbers.type);
+    facts["fitted"] = numbers.fitted;
     facts["degree"] = numbers.degree;
     facts["alpha"] = numbers.alpha;
     facts["seed"] = numbers.seed;
@@ -343,6 +356,7 @@ PYBIND11_MODULE(_native, module) {
         .def("quick_query", &quick_query_of)
         .def("query_rows", &query_rows, py::arg("rows").noconvert(), py::arg("k"), py::arg("reach"),
              py::arg("rerank"), py::arg("threads"))
+        .def("add", &add, py::arg("vectors").noconvert(), py::arg("threads"))
         .def("remove", &remove, py::arg("rows").noconvert())
         .def("is_present", &Index::is_present, py::arg("row"))
         .def("vector", &vector, py::arg("row"))

@@ -1,5 +1,6 @@
 #include "ann_bench/buffer.hpp"
 
+#include <algorithm>
 #include <cstring>
 #include <new>
 
@@ -22,6 +23,13 @@ Buffer::Buffer(std::size_t bytes) : size_(bytes) {
     if (!bytes_) throw std::bad_alloc();
     std::memset(bytes_.get(), 0, bytes);
     data_ = bytes_.get();
+}
+
+void grow(Buffer& buffer, std::size_t used, std::size_t needed) {
+    if (buffer.size() >= needed) return;
+    Buffer longer(used == 0 ? needed : std::max(needed, 2 * buffer.size()));
+    if (used > 0) std::memcpy(longer.data(), buffer.data(), used);
+    buffer = std::move(longer);
 }
 
 }  // namespace ann_bench

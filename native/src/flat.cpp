@@ -25,22 +25,31 @@ class FlatSearcher final : public Searcher {
 
 }  // namespace
 
-Flat::Flat(const RowsView& rows, std::shared_ptr<const void> owner)
-    : facts_{rows.shape.distance, rows.shape.dimension, rows.type, 0, rows.shape.rows},
-      rows_(rows),
-      owner_(std::move(owner)) {}
-
 Flat Flat::build(const Vectors& vectors, std::size_t count, std::uint32_t dimension, Distance distance,
                  unsigned threads) {
-    auto rows = std::make_shared<const OwnedRows>(vectors, Shape{distance, dimension, count}, threads);
-    return Flat(rows->view(), rows);
+    auto rows = std::make_unique<OwnedRows>(vectors, Shape{distance, dimension, count}, threads);
+    Flat flat(rows->view());
+    flat.owned_ = std::move(rows);
+    return flat;
 }
 
 Flat Flat::open(std::shared_ptr<const SectionFile> file) {
     const auto facts = file->facts<FlatFacts>();
-    Flat flat(RowsView::open(*file, {facts.distance, facts.dimension, facts.rows}, facts.type), file);
+    Flat flat(RowsView::open(*file, {facts.distance, facts.dimension, facts.rows}, facts.type));
     flat.open_common(*file);
+    flat.file_ = std::move(file);
     return flat;
+}
+
+void Flat::show(const RowsView& rows) {
+    facts_ = {rows.shape.distance, rows.shape.dimension, rows.type, 0, rows.shape.rows};
+    rows_ = rows;
+}
+
+void Flat::append(const Vectors& vectors, std::size_t count, unsigned threads) {
+    if (!owned_) owned_ = std::make_unique<OwnedRows>(rows_);
+    owned_->append(vectors, count, threads);
+    show(owned_->view());
 }
 
 std::unique_ptr<Searcher> Flat::make_searcher() const {

@@ -157,6 +157,7 @@ void check(const GraphFacts& facts) {
     require(facts.depth == GraphSpace(facts.distance, facts.dimension, 0).depth(), "depth");
     require(facts.width == graph_code_width(facts.depth), "width");
     require(facts.degree >= 1 && facts.degree <= most_degree, "degree");
+    require(facts.fitted >= 1 && facts.fitted <= facts.rows, "fitted rows");
     require(facts.entries >= 1 && facts.entries <= most_entries, "entries");
 }
 
@@ -184,8 +185,22 @@ Graph Graph::build(const Vectors& vectors, std::size_t count, std::uint32_t dime
         throw std::invalid_argument("distance: a graph is for euclidean, angular and dot");
     }
     if (options.degree > most_degree) throw std::invalid_argument("degree: at most 1024");
-    auto [view, owner] = build_graph(vectors, {options.distance, dimension, count}, options);
-    return Graph(view, std::move(owner));
+    OwnedRows rows(vectors, {options.distance, dimension, count}, options.threads);
+    auto parts = std::make_unique<GraphParts>(std::move(rows), options);
+    Graph graph(parts->view());
+    graph.owned_ = std::move(parts);
+    return graph;
+}
+
+Graph::Graph(const GraphView& view) : view_(view) {}
+Graph::~Graph() = default;
+Graph::Graph(Graph&&) noexcept = default;
+Graph& Graph::operator=(Graph&&) noexcept = default;
+
+void Graph::append(const Vectors& vectors, std::size_t count, unsigned threads) {
+    if (!owned_) owned_ = std::make_unique<GraphParts>(view_);
+    owned_->append(vectors, count, threads);
+    view_ = owned_->view();
 }
 
 Graph Graph::open(std::shared_ptr<const SectionFile> file) {
@@ -222,8 +237,9 @@ Graph Graph::open(std::shared_ptr<const SectionFile> file) {
                   codes_at(entry_codes_section, facts.entries)};
     file->expect_random_reads(codes_section);
     file->expect_random_reads(edges_section);
-    Graph graph(view, file);
+    Graph graph(view);
     graph.open_common(*file);
+    graph.file_ = std::move(file);
     return graph;
 }
 

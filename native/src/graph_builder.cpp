@@ -26,167 +26,223 @@ constexpr std::uint32_t usual_degree = 48, wide_degree = 32;
 /// What stands for the rest of a graph's options.
 enum Key : std::uint64_t { sample_key, projection_key, trees_key, entries_key };
 
-/// The bytes of a graph that was built here.
-struct Owned {
-    OwnedRows rows;
-    Projection projection;
-    Buffer codes, edges, entries, entry_codes;
+/// Writes the short code of an unsigned one.
+void shorten_code(const std::uint8_t* code, std::size_t width, std::uint8_t* to) {
+    constexpr std::size_t half = code_line / 2;
+    for (std::size_t first = 0; first < width; first += code_line) {
+        for (std::size_t t = 0; t < half; ++t) {
+            to[first / 2 + t] =
+                static_cast<std::uint8_t>(code[first + t] >> 3 | code[first + half + t] >> 3 << 4);
+        }
+    }
+}
+
+float longest_of(const RowsView& rows, std::uint64_t first) {
+    std::vector<float> row(rows.shape.dimension);
+    double longest = 0;
+    for (std::uint64_t i = first; i < rows.shape.rows; ++i) {
+        rows.read(i, row.data());
+        longest = std::max(longest, squared_norm(row.data(), row.size()));
+    }
+    return static_cast<float>(std::min(std::sqrt(longest), 3.4e38));
+}
+
+/// Makes codes of rows.
+class Encoder {
+  public:
+    Encoder(GraphParts& parts, unsigned threads) : parts_(parts), facts_(parts.facts), threads_(threads) {}
+
+    /// Writes the codes of the rows from `first` on.
+    void encode(std::uint64_t first) const {
+        const RowsView rows = parts_.rows.view();
+        const GraphSpace space(facts_.distance, facts_.dimension, facts_.longest);
+        const ProjectionView view = parts_.projection.view();
+        const std::size_t count = facts_.rows - first;
+        parallel_for((count + rows_per_task - 1) / rows_per_task, threads_, [&](std::size_t task) {
+            std::vector<float> row(facts_.dimension), placed(facts_.depth);
+            ProjectionScratch projection;
+            const std::size_t last = std::min<std::size_t>(facts_.rows, first + (task + 1) * rows_per_task);
+            for (std::size_t i = first + task * rows_per_task; i < last; ++i) {
+                std::uint8_t* const code = parts_.long_codes.as<std::uint8_t>().data() + i * facts_.width;
+                rows.read(i, row.data());
+                space.place_row(row.data(), placed.data());
+                project(view, placed.data(), projection, code);
+                shorten_code(code, facts_.width,
+                             parts_.codes.as<std::uint8_t>().data() + i * (facts_.width / 2));
+            }
+        });
+    }
+
+  private:
+    GraphParts& parts_;
+    const GraphFacts& facts_;
+    unsigned threads_;
 };
 
 /// Makes the parts of a graph in order, each from those before it.
 class Builder {
   public:
-    Builder(const Vectors& vectors, const Shape& shape, const GraphOptions& options)
-        : options_(options), key_(mix(options.seed)), owned_(std::make_shared<Owned>()) {
-        owned_->rows = OwnedRows(vectors, shape, options.threads);
-        view_.rows = owned_->rows.view();
-        GraphFacts& facts = view_.facts;
-        facts.distance = shape.distance;
-        facts.dimension = shape.dimension;
-        facts.rows = shape.rows;
-        facts.type = view_.rows.type;
-        facts.seed = options.seed;
-        facts.alpha = options.alpha;
-        if (shape.distance == Distance::dot) facts.longest = longest_row();
-        facts.depth = view_.space().depth();
-        facts.width = graph_code_width(facts.depth);
-        facts.degree = options.degree != 0        ? options.degree
-                       : facts.width <= code_line ? usual_degree
-                                                  : wide_degree;
-        facts.entries = static_cast<std::uint32_t>(std::min<std::uint64_t>(most_entries, facts.rows));
+    Builder(GraphParts& parts, const GraphOptions& options)
+        : parts_(parts),
+          facts_(parts.facts),
+          rows_(parts.rows.view()),
+          threads_(options.threads),
+          key_(mix(options.seed)) {
+        facts_ = {};
+        facts_.distance = rows_.shape.distance;
+        facts_.dimension = rows_.shape.dimension;
+        facts_.rows = facts_.fitted = rows_.shape.rows;
+        facts_.type = rows_.type;
+        facts_.seed = options.seed;
+        facts_.alpha = options.alpha;
+        if (facts_.distance == Distance::dot) facts_.longest = longest_of(rows_, 0);
+        facts_.depth = space().depth();
+        facts_.width = graph_code_width(facts_.depth);
+        facts_.degree = options.degree != 0          ? options.degree
+                        : facts_.width <= code_line ? usual_degree
+                                                    : wide_degree;
+        facts_.entries = static_cast<std::uint32_t>(std::min<std::uint64_t>(most_entries, facts_.rows));
     }
 
-    std::pair<GraphView, std::shared_ptr<const void>> build() {
+    void build() {
         find_projection();
-        Buffer codes(view_.facts.rows * view_.facts.width);
-        encode_rows(codes.as<std::uint8_t>().data());
+        parts_.long_codes = Buffer(facts_.rows * facts_.width);
+        parts_.codes = Buffer(facts_.rows * (facts_.width / 2));
+        Encoder(parts_, threads_).encode(0);
         choose_entries();
-        join(codes.as<std::uint8_t>().data());
-        return {view_, owned_};
+        join();
+        parts_.long_codes = Buffer();
     }
 
   private:
-    template <class Body>
-    void for_pieces(Body body) const {
-        const std::size_t rows = view_.facts.rows;
-        parallel_for((rows + rows_per_task - 1) / rows_per_task, options_.threads, [&](std::size_t task) {
-            body(task * rows_per_task, std::min(rows, (task + 1) * rows_per_task));
-        });
-    }
-
-    float longest_row() const {
-        std::vector<float> row(view_.facts.dimension);
-        double longest = 0;
-        for (std::size_t i = 0; i < view_.facts.rows; ++i) {
-            view_.rows.read(i, row.data());
-            longest = std::max(longest, squared_norm(row.data(), row.size()));
-        }
-        return static_cast<float>(std::min(std::sqrt(longest), 3.4e38));
-    }
+    GraphSpace space() const { return {facts_.distance, facts_.dimension, facts_.longest}; }
 
     void place(std::size_t row, std::vector<float>& scratch, float* to) const {
-        scratch.resize(view_.facts.dimension);
-        view_.rows.read(row, scratch.data());
-        view_.space().place_row(scratch.data(), to);
+        scratch.resize(facts_.dimension);
+        rows_.read(row, scratch.data());
+        space().place_row(scratch.data(), to);
     }
 
     void find_projection() {
-        GraphFacts& facts = view_.facts;
-        const std::size_t count = std::min<std::size_t>(projection_sample, facts.rows);
-        std::vector<float> sample(count * facts.depth), scratch;
+        const std::size_t count = std::min<std::size_t>(projection_sample, facts_.rows);
+        std::vector<float> sample(count * facts_.depth), scratch;
         Random random(derive_key(key_, sample_key));
         for (std::size_t i = 0; i < count; ++i) {
-            const bool all = count == facts.rows;
-            place(all ? i : random.below(static_cast<std::uint32_t>(facts.rows)), scratch,
-                  sample.data() + i * facts.depth);
+            const bool all = count == facts_.rows;
+            place(all ? i : random.below(static_cast<std::uint32_t>(facts_.rows)), scratch,
+                  sample.data() + i * facts_.depth);
         }
-        owned_->projection = fit_projection(sample, facts.depth, facts.width, 0,
-                                            derive_key(key_, projection_key), options_.threads);
-        view_.projection = owned_->projection.view();
-        facts.projection_scale = view_.projection.scale;
-        facts.steps_per_unit = view_.projection.steps_per_unit;
-    }
-
-    void encode_rows(std::uint8_t* codes) {
-        const GraphFacts& facts = view_.facts;
-        owned_->codes = Buffer(facts.rows * (facts.width / 2));
-        std::uint8_t* const short_codes = owned_->codes.as<std::uint8_t>().data();
-        for_pieces([&](std::size_t first, std::size_t last) {
-            std::vector<float> placed(facts.depth), scratch;
-            ProjectionScratch projection;
-            for (std::size_t i = first; i < last; ++i) {
-                place(i, scratch, placed.data());
-                project(view_.projection, placed.data(), projection, codes + i * facts.width);
-                shorten_code(codes + i * facts.width, short_codes + i * (facts.width / 2));
-            }
-        });
-        view_.graph.vertices = facts.rows;
-        view_.graph.width = facts.width;
-        view_.graph.degree = facts.degree;
-        view_.graph.codes = short_codes;
-    }
-
-    void shorten_code(const std::uint8_t* code, std::uint8_t* to) const {
-        constexpr std::size_t half = code_line / 2;
-        for (std::size_t first = 0; first < view_.facts.width; first += code_line) {
-            for (std::size_t t = 0; t < half; ++t) {
-                to[first / 2 + t] =
-                    static_cast<std::uint8_t>(code[first + t] >> 3 | code[first + half + t] >> 3 << 4);
-            }
-        }
+        parts_.projection = fit_projection(sample, facts_.depth, facts_.width, 0,
+                                           derive_key(key_, projection_key), threads_);
+        facts_.projection_scale = parts_.projection.scale;
+        facts_.steps_per_unit = parts_.projection.steps_per_unit;
     }
 
     /// Random vertices, each once.
     void choose_entries() {
-        const GraphFacts& facts = view_.facts;
-        owned_->entries = Buffer(facts.entries * sizeof(std::uint32_t));
-        owned_->entry_codes = Buffer(facts.entries * (facts.width / 2));
-        const auto entries = owned_->entries.as<std::uint32_t>();
+        const std::size_t code_bytes = facts_.width / 2;
+        parts_.entries = Buffer(facts_.entries * sizeof(std::uint32_t));
+        parts_.entry_codes = Buffer(facts_.entries * code_bytes);
+        const auto entries = parts_.entries.as<std::uint32_t>();
         Random random(derive_key(key_, entries_key));
-        for (std::uint32_t i = 0; i < facts.entries; ++i) {
+        for (std::uint32_t i = 0; i < facts_.entries; ++i) {
             const auto before = entries.begin() + i;
             std::uint32_t vertex = i;
-            if (facts.rows > facts.entries) {
+            if (facts_.rows > facts_.entries) {
                 do {
-                    vertex = random.below(static_cast<std::uint32_t>(facts.rows));
+                    vertex = random.below(static_cast<std::uint32_t>(facts_.rows));
                 } while (std::find(entries.begin(), before, vertex) != before);
             }
             entries[i] = vertex;
-            std::memcpy(owned_->entry_codes.data() + i * (facts.width / 2), view_.graph.code(vertex),
-                        facts.width / 2);
+            std::memcpy(parts_.entry_codes.data() + i * code_bytes, parts_.codes.data() + vertex * code_bytes,
+                        code_bytes);
         }
-        view_.graph.entries = entries.data();
-        view_.graph.entry_codes = owned_->entry_codes.as<std::uint8_t>().data();
-        view_.graph.entry_count = facts.entries;
     }
 
-    void join(const std::uint8_t* codes) {
-        const GraphFacts& facts = view_.facts;
-        Joiner joiner({codes, facts.width, facts.rows}, facts.degree, facts.alpha, options_.threads);
+    void join() {
+        const Codes codes{parts_.long_codes.as<std::uint8_t>().data(), facts_.width, facts_.rows};
+        Joiner joiner(codes, facts_.degree, facts_.alpha, threads_);
         {
-            const Buffer neighbours = find_leaf_neighbours({codes, facts.width, facts.rows},
-                                                           derive_key(key_, trees_key), options_.threads);
+            const Buffer neighbours = find_leaf_neighbours(codes, derive_key(key_, trees_key), threads_);
             joiner.join_to_leaf_neighbours(neighbours.as<std::uint32_t>());
         }
-        view_.graph.edges = joiner.edges();
-        joiner.join_along_walks(view_.graph);
+        WalkedGraph graph = parts_.view().graph;
+        graph.edges = joiner.edges();
+        joiner.join_along_walks(graph);
         joiner.join_twins();
-        joiner.join_what_is_out_of_reach(view_.graph);
-        owned_->edges = joiner.take_edges();
-        view_.graph.edges = owned_->edges.as<std::uint32_t>().data();
+        joiner.join_what_is_out_of_reach(graph);
+        parts_.edges = joiner.take_edges();
     }
 
-    const GraphOptions& options_;
+    GraphParts& parts_;
+    GraphFacts& facts_;
+    RowsView rows_;
+    unsigned threads_;
     std::uint64_t key_;
-    std::shared_ptr<Owned> owned_;
-    GraphView view_{};
 };
+
+Buffer copy_of(const void* from, std::size_t bytes) {
+    Buffer copy(bytes);
+    std::memcpy(copy.data(), from, bytes);
+    return copy;
+}
 
 }  // namespace
 
-std::pair<GraphView, std::shared_ptr<const void>> build_graph(const Vectors& vectors, const Shape& shape,
-                                                              const GraphOptions& options) {
-    return Builder(vectors, shape, options).build();
+GraphParts::GraphParts(OwnedRows given, const GraphOptions& options) : rows(std::move(given)) {
+    Builder(*this, options).build();
+}
+
+GraphParts::GraphParts(const GraphView& view) : facts(view.facts), rows(view.rows) {
+    const ProjectionView& from = view.projection;
+    projection = {from.depth,
+                  from.width,
+                  from.scale,
+                  from.steps_per_unit,
+                  {from.mean, from.mean + from.depth},
+                  {from.matrix, from.matrix + round_up(from.depth, 4) * from.width},
+                  {from.column_sums, from.column_sums + from.width}};
+    const std::size_t code_bytes = facts.width / 2;
+    codes = copy_of(view.graph.codes, facts.rows * code_bytes);
+    edges = copy_of(view.graph.edges, facts.rows * facts.degree * sizeof(std::uint32_t));
+    entries = copy_of(view.graph.entries, facts.entries * sizeof(std::uint32_t));
+    entry_codes = copy_of(view.graph.entry_codes, facts.entries * code_bytes);
+}
+
+GraphView GraphParts::view() const {
+    return {facts,
+            rows.view(),
+            projection.view(),
+            {facts.rows, facts.width, facts.degree, facts.entries, codes.as<std::uint8_t>().data(),
+             edges.as<std::uint32_t>().data(), entries.as<std::uint32_t>().data(),
+             entry_codes.as<std::uint8_t>().data()}};
+}
+
+void GraphParts::append(const Vectors& vectors, std::size_t count, unsigned threads) {
+    GraphOptions options{facts.distance, facts.degree, facts.alpha, facts.seed, threads};
+    const std::uint64_t before = facts.rows;
+    rows.append(vectors, count, threads);
+    const bool longer = facts.distance == Distance::dot && longest_of(rows.view(), before) > facts.longest;
+    if (longer || before + count >= 2 * facts.fitted) {
+        Builder(*this, options).build();
+        return;
+    }
+    facts.rows = before + count;
+    facts.type = rows.view().type;
+    const bool first_time = long_codes.size() == 0;
+    grow(long_codes, first_time ? 0 : before * facts.width, facts.rows * facts.width);
+    grow(codes, before * (facts.width / 2), facts.rows * (facts.width / 2));
+    const std::size_t edge_bytes = facts.degree * sizeof(std::uint32_t);
+    grow(edges, before * edge_bytes, facts.rows * edge_bytes);
+    Encoder(*this, threads).encode(first_time ? 0 : before);
+    Joiner joiner({long_codes.as<std::uint8_t>().data(), facts.width, facts.rows}, facts.degree, facts.alpha,
+                  threads, std::move(edges));
+    WalkedGraph graph = view().graph;
+    graph.edges = joiner.edges();
+    for (std::uint64_t row = before; row < facts.rows; ++row) {
+        joiner.insert(static_cast<std::uint32_t>(row), graph);
+    }
+    edges = joiner.take_edges();
 }
 
 }  // namespace ann_bench

@@ -1,9 +1,9 @@
 #pragma once
-// How a graph comes to be.
+// How a graph comes to be, and how it grows.
 
 #include <cstdint>
 #include <memory>
-#include <utility>
+#include <vector>
 
 #include "ann_bench/graph.hpp"
 
@@ -20,8 +20,26 @@ inline void query_code(const std::uint8_t* code, std::size_t width, std::int8_t*
     for (std::size_t i = 0; i < width; ++i) to[i] = static_cast<std::int8_t>(code[i] - 4);
 }
 
-/// See Graph::build.
-std::pair<GraphView, std::shared_ptr<const void>> build_graph(const Vectors& vectors, const Shape& shape,
-                                                              const GraphOptions& options);
+/// The bytes of a graph that was built here, or has grown here.
+struct GraphParts {
+    GraphFacts facts{};
+    OwnedRows rows;
+    Projection projection;
+    Buffer codes, edges, entries, entry_codes;
+    /// Unsigned codes of all rows, while the graph grows: what edges are chosen by.
+    Buffer long_codes;
+
+    /// Copies what lies elsewhere.
+    explicit GraphParts(const GraphView& view);
+    /// Builds them: see Graph::build.
+    GraphParts(OwnedRows rows, const GraphOptions& options);
+
+    GraphView view() const;
+
+    /// Adds vectors behind the rows, each joined to what a walk to it finds, and what it finds to it. Anew, from
+    /// all rows, once they are twice as many as the last time that this was done, or if one is longer than the
+    /// projection was made for.
+    void append(const Vectors& vectors, std::size_t count, unsigned threads);
+};
 
 }  // namespace ann_bench

@@ -279,9 +279,24 @@ void Index::set_live(std::vector<std::uint64_t> live) {
     live_count_ = count_bits(live_);
 }
 
-void Index::rows_changed() {
-    const std::scoped_lock lock(pool_->mutex);
-    pool_->free.clear();
+void Index::append(const Vectors&, std::size_t, unsigned) {
+    throw std::invalid_argument("a " + name_of(kind()) + " cannot grow: build it anew");
+}
+
+void Index::add(const Vectors& vectors, std::size_t count, unsigned threads) {
+    if (count == 0) return;
+    const std::uint64_t before = shape().rows;
+    append(vectors, count, threads);
+    {
+        // Searchers look at the rows that there were.
+        const std::scoped_lock lock(pool_->mutex);
+        pool_->free.clear();
+    }
+    if (live_.empty()) return;
+    std::vector<std::uint64_t> live = std::move(live_);
+    live.resize(words_for(before + count));
+    for (std::uint64_t row = before; row < before + count; ++row) live[row / 64] |= std::uint64_t{1} << row % 64;
+    set_live(std::move(live));
 }
 
 std::vector<Part> Index::common_parts() const {

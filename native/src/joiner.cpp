@@ -93,6 +93,13 @@ Joiner::Joiner(const Codes& codes, std::uint32_t degree, float alpha, unsigned t
       threads_(threads),
       edges_(codes.rows * degree * sizeof(std::uint32_t)) {}
 
+Joiner::Joiner(const Codes& codes, std::uint32_t degree, float alpha, unsigned threads, Buffer edges)
+    : codes_(codes),
+      degree_(degree),
+      alpha_squared_(alpha * alpha),
+      threads_(threads),
+      edges_(std::move(edges)) {}
+
 /// Calls body(first, last) for pieces of all vertices.
 template <class Body>
 void Joiner::for_vertices(Body body) const {
@@ -164,6 +171,34 @@ void Joiner::join_back() {
             pruner.choose(edges, true);
         }
     });
+}
+
+void Joiner::insert(std::uint32_t vertex, const WalkedGraph& graph) {
+    std::uint32_t* const edges = edges_of(vertex);
+    std::fill(edges, edges + degree_, vertex);
+    if (!walk_) walk_ = std::make_unique<GraphWalk>(graph);
+    Buffer query(codes_.width);
+    query_code(codes_.of(vertex), codes_.width, query.as<std::int8_t>().data());
+    const std::span keys = walk_->walk(query.as<std::int8_t>().data(), {walk_sight, 1, walk_sight}, vertex);
+    Pruner pruner(*this);
+    pruner.start(vertex);
+    for (std::size_t i = 0; i < std::min(walk_candidates, keys.size()); ++i) pruner.add(vertex_of(keys[i]));
+    pruner.choose(edges, false);
+    bool reached = false;
+    for (std::size_t i = 0; i < degree_ && edges[i] != vertex; ++i) {
+        std::uint32_t* const back = edges_of(edges[i]);
+        pruner.start(edges[i]);
+        for (std::size_t j = 0; j < degree_; ++j) pruner.add(back[j]);
+        pruner.add(vertex);
+        pruner.choose(back, true);
+        reached = reached || std::find(back, back + degree_, vertex) != back + degree_;
+    }
+    if (reached || edges[0] == vertex) return;
+    // Nobody needs it, a twin of another, as it may be. It goes between its nearest and what that led to.
+    const std::uint32_t nearest = edges[0];
+    const std::uint32_t last = edges_of(nearest)[degree_ - 1];
+    if (last != nearest) replace_last(vertex, last);
+    replace_last(nearest, vertex);
 }
 
 /// Joins a vertex to one more, in place of the farthest if it has no room.

@@ -2,6 +2,7 @@
 // The edges of a graph: which vertices are joined.
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -18,6 +19,8 @@ namespace ann_bench {
 class Joiner {
   public:
     Joiner(const Codes& codes, std::uint32_t degree, float alpha, unsigned threads);
+    /// Goes on with edges that there are, for the first of the rows.
+    Joiner(const Codes& codes, std::uint32_t degree, float alpha, unsigned threads, Buffer edges);
 
     /// From nothing: the best of some neighbours, and edges back from them.
     void join_to_leaf_neighbours(std::span<const std::uint32_t> neighbours);
@@ -31,6 +34,10 @@ class Joiner {
 
     /// Joins what no walk can get to, wherever it begins.
     void join_what_is_out_of_reach(const WalkedGraph& graph);
+
+    /// Joins one more vertex, which had no edges, to the best of what a walk to it passes, and those to it.
+    /// `graph` has the edges of this.
+    void insert(std::uint32_t vertex, const WalkedGraph& graph);
 
     const std::uint32_t* edges() const { return edges_.as<std::uint32_t>().data(); }
     Buffer take_edges() { return std::move(edges_); }
@@ -50,7 +57,8 @@ class Joiner {
     std::uint32_t degree_;
     float alpha_squared_;
     unsigned threads_;
-    Buffer edges_;  ///< `degree` for each vertex, those that it lacks lead to itself
+    std::unique_ptr<GraphWalk> walk_;  ///< to those that are inserted
+    Buffer edges_;                     ///< `degree` for each vertex, those that it lacks lead to itself
 };
 
 }  // namespace ann_bench

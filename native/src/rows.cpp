@@ -47,6 +47,27 @@ std::uint32_t types_for(float value) {
     return types;
 }
 
+/// Which types hold all that one of them holds.
+std::uint32_t types_for(RowType type) {
+    const auto bit = [](RowType one) { return 1u << static_cast<int>(one); };
+    switch (type) {
+        case RowType::u8:
+        case RowType::i8:
+            return bit(type) | bit(RowType::f16) | bit(RowType::f32);
+        case RowType::f16:
+            return bit(RowType::f16) | bit(RowType::f32);
+        default:
+            return bit(RowType::f32);
+    }
+}
+
+RowType smallest(std::uint32_t types) {
+    for (const RowType type : {RowType::u8, RowType::i8, RowType::f16}) {
+        if ((types >> static_cast<int>(type) & 1) != 0) return type;
+    }
+    return RowType::f32;
+}
+
 void write_row(const float* values, std::uint32_t dimension, RowType type, std::byte* to) {
     switch (type) {
         case RowType::f16:
@@ -121,59 +142,84 @@ RowsView RowsView::open(const SectionFile& file, const Shape& shape, RowType typ
     return rows;
 }
 
-OwnedRows::OwnedRows(const Vectors& vectors, const Shape& shape, unsigned threads) : shape_(shape) {
-    const auto [distance, dimension, count] = shape;
-    if (count < 1 || count > most_rows) {
-        throw std::invalid_argument("train: an index needs 1 to 2^31 - 1 rows");
-    }
-    if (dimension < 1 || dimension > max_dimension) {
+OwnedRows::OwnedRows(const Vectors& vectors, const Shape& shape, unsigned threads)
+    : shape_{shape.distance, shape.dimension, 0} {
+    if (shape.dimension < 1 || shape.dimension > max_dimension) {
         throw std::invalid_argument("train: rows have 1 to 65535 dimensions");
     }
-    check_vectors(vectors, count, dimension, distance);
-    const bool bits = distance == Distance::hamming;
-    const std::uint32_t length = dimension;
-    const std::uint64_t rows = count;
+    if (shape.rows < 1) throw std::invalid_argument("train: an index needs 1 to 2^31 - 1 rows");
+    append(vectors, shape.rows, threads);
+}
+
+OwnedRows::OwnedRows(const RowsView& rows)
+    : shape_(rows.shape), type_(rows.type), bytes_(rows.shape.rows * rows.stride()) {
+    std::memcpy(bytes_.data(), rows.bytes, bytes_.size());
+    if (shape_.distance != Distance::angular) return;
+    inverse_norms_ = Buffer(shape_.rows * sizeof(float));
+    std::memcpy(inverse_norms_.data(), rows.inverse_norms, inverse_norms_.size());
+}
+
+void OwnedRows::append(const Vectors& vectors, std::uint64_t count, unsigned threads) {
+    const std::uint64_t before = shape_.rows;
+    const std::uint32_t dimension = shape_.dimension;
+    if (count > most_rows - before) throw std::invalid_argument("train: an index needs 1 to 2^31 - 1 rows");
+    check_vectors(vectors, count, dimension, shape_.distance);
+    const bool bits = shape_.distance == Distance::hamming;
     const auto for_rows = [&](auto body) {
-        parallel_for((rows + rows_per_task - 1) / rows_per_task, threads, [&](std::size_t task) {
-            std::vector<float> values(bits ? 0 : length);
-            const std::size_t last = std::min<std::size_t>(rows, (task + 1) * rows_per_task);
+        parallel_for((count + rows_per_task - 1) / rows_per_task, threads, [&](std::size_t task) {
+            std::vector<float> values(bits ? 0 : dimension);
+            const std::size_t last = std::min<std::size_t>(count, (task + 1) * rows_per_task);
             for (std::size_t i = task * rows_per_task; i < last; ++i) body(i, values.data());
         });
     };
-    std::atomic<std::uint32_t> types = ~0u;
-    if (bits) {
-        type_ = RowType::bits;
-    } else {
+    std::atomic<std::uint32_t> types = before == 0 ? ~0u : types_for(type_);
+    if (!bits) {
         for_rows([&](std::size_t i, float* values) {
-            if (!read_floats(vectors, i, length, values)) {
+            if (!read_floats(vectors, i, dimension, values)) {
                 throw std::invalid_argument("train: row " + std::to_string(i) +
                                             " holds NaN or infinity; every value must be finite as float32");
             }
             std::uint32_t own = types.load(std::memory_order_relaxed);
             if (own == 1u << static_cast<int>(RowType::f32)) return;
-            for (std::uint32_t d = 0; d < length; ++d) own &= types_for(values[d]);
+            for (std::uint32_t d = 0; d < dimension; ++d) own &= types_for(values[d]);
             types.fetch_and(own, std::memory_order_relaxed);
         });
-        for (const RowType type : {RowType::u8, RowType::i8, RowType::f16, RowType::f32}) {
-            if ((types.load() >> static_cast<int>(type) & 1) == 0) continue;
-            type_ = type;
-            break;
-        }
     }
+    become(bits ? RowType::bits : smallest(types.load()));
     const std::size_t stride = row_stride(type_, dimension);
-    bytes_ = Buffer(count * stride);
-    inverse_norms_ = Buffer(distance == Distance::angular ? count * sizeof(float) : 0);
-    const auto norms = inverse_norms_.as<float>();
+    grow(bytes_, before * stride, (before + count) * stride);
+    if (shape_.distance == Distance::angular) {
+        grow(inverse_norms_, before * sizeof(float), (before + count) * sizeof(float));
+    }
     for_rows([&](std::size_t i, float* values) {
-        std::byte* const to = bytes_.data() + i * stride;
+        std::byte* const to = bytes_.data() + (before + i) * stride;
         if (bits) {
-            read_bits(vectors, i, length, reinterpret_cast<std::uint64_t*>(to));
+            read_bits(vectors, i, dimension, reinterpret_cast<std::uint64_t*>(to));
             return;
         }
-        read_floats(vectors, i, length, values);
-        write_row(values, length, type_, to);
-        if (!norms.empty()) norms[i] = inverse_norm(values, length);
+        read_floats(vectors, i, dimension, values);
+        write_row(values, dimension, type_, to);
+        if (shape_.distance == Distance::angular) {
+            inverse_norms_.as<float>()[before + i] = inverse_norm(values, dimension);
+        }
     });
+    shape_.rows = before + count;
+}
+
+/// Makes all rows so far of another type, which holds them too.
+void OwnedRows::become(RowType type) {
+    if (type != type_ && shape_.rows > 0) {
+        const RowsView old = view();
+        const std::size_t stride = row_stride(type, shape_.dimension);
+        Buffer bytes(shape_.rows * stride);
+        std::vector<float> values(shape_.dimension);
+        for (std::uint64_t i = 0; i < shape_.rows; ++i) {
+            old.read(i, values.data());
+            write_row(values.data(), shape_.dimension, type, bytes.data() + i * stride);
+        }
+        bytes_ = std::move(bytes);
+    }
+    type_ = type;
 }
 
 void make_unit(std::span<float> vector) {

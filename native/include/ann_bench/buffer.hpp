@@ -45,4 +45,8 @@ class Buffer {
     std::size_t size_ = 0;
 };
 
+/// Makes a buffer whose first `used` bytes count at least `needed` bytes long: twice as long as it was, if it
+/// had to be moved, so that it need not be soon again.
+void grow(Buffer& buffer, std::size_t used, std::size_t needed);
+
 }  // namespace ann_bench

@@ -41,13 +41,16 @@ class Flat final : public Index {
     std::unique_ptr<Searcher> make_searcher() const override;
     std::span<const std::byte> header_facts() const override { return std::as_bytes(std::span(&facts_, 1)); }
     std::vector<Part> parts() const override;
+    void append(const Vectors& vectors, std::size_t count, unsigned threads) override;
 
   private:
-    Flat(const RowsView& rows, std::shared_ptr<const void> owner);
+    explicit Flat(const RowsView& rows) { show(rows); }
+    void show(const RowsView& rows);
 
     FlatFacts facts_{};
     RowsView rows_{};
-    std::shared_ptr<const void> owner_;
+    std::shared_ptr<const SectionFile> file_;  ///< where the rows are, or
+    std::unique_ptr<OwnedRows> owned_;         ///< what they are in
 };
 
 }  // namespace ann_bench

@@ -42,6 +42,7 @@ struct GraphFacts {
     std::uint32_t entries;  ///< vertices that walks begin near to
     float alpha;
     std::uint64_t rows;
+    std::uint64_t fitted;  ///< rows that there were when all was built; the others were added
     std::uint64_t seed;
     float projection_scale;
     float steps_per_unit;
@@ -50,7 +51,7 @@ struct GraphFacts {
 
     Shape shape() const { return {distance, dimension, rows}; }
 };
-static_assert(sizeof(GraphFacts) == 64, "no gaps: what stands in them would stand in the file");
+static_assert(sizeof(GraphFacts) == 72, "no gaps: what stands in them would stand in the file");
 
 /// Where rows and queries stand so that the nearest by any distance are the nearest by L2.
 ///
@@ -82,9 +83,15 @@ struct GraphView {
     GraphSpace space() const { return {facts.distance, facts.dimension, facts.longest}; }
 };
 
+struct GraphParts;
+
 /// A graph over rows.
 class Graph final : public Index {
   public:
+    ~Graph() override;
+    Graph(Graph&&) noexcept;
+    Graph& operator=(Graph&&) noexcept;
+
     /// Copies `count` vectors of `dimension` values and joins them.
     ///
     /// The result depends on the vectors and the options without `threads`, to the last byte. Throws
@@ -108,12 +115,14 @@ class Graph final : public Index {
         return std::as_bytes(std::span(&view_.facts, 1));
     }
     std::vector<Part> parts() const override;
+    void append(const Vectors& vectors, std::size_t count, unsigned threads) override;
 
   private:
-    Graph(const GraphView& view, std::shared_ptr<const void> owner) : view_(view), owner_(std::move(owner)) {}
+    explicit Graph(const GraphView& view);
 
     GraphView view_;
-    std::shared_ptr<const void> owner_;
+    std::shared_ptr<const SectionFile> file_;  ///< where the parts are, or
+    std::unique_ptr<GraphParts> owned_;        ///< what they are in
 };
 
 }  // namespace ann_bench

@@ -189,6 +189,11 @@ class Index {
     const std::vector<TunedEffort>& tuned() const { return tuned_; }
     void set_tuned(std::vector<TunedEffort> tuned) { tuned_ = std::move(tuned); }
 
+    /// Adds `count` vectors, whose numbers follow those of the rows there are; it then takes them as if it had
+    /// been built with them, about. Throws std::invalid_argument if a value is not finite, and then changes
+    /// nothing; or if this kind cannot grow.
+    void add(const Vectors& vectors, std::size_t count, unsigned threads);
+
     /// Takes rows out: no search finds them any more. Those that are out already stay so. Throws
     /// std::out_of_range, and then changes nothing.
     void remove(std::span<const std::uint32_t> rows);
@@ -212,6 +217,7 @@ class Index {
     Index& operator=(Index&&) noexcept;
 
     virtual std::unique_ptr<Searcher> make_searcher() const = 0;
+    virtual void append(const Vectors& vectors, std::size_t count, unsigned threads);
     /// What stands in the header, without padding, whose bytes would be those of chance.
     virtual std::span<const std::byte> header_facts() const = 0;
     virtual std::vector<Part> parts() const = 0;
@@ -221,8 +227,6 @@ class Index {
     /// Writes the sections that all kinds have, and commits.
     void write_common(SectionWriter& writer) const;
     void set_live(std::vector<std::uint64_t> live);
-    /// Forgets the searchers, as the rows are others now.
-    void rows_changed();
 
   private:
     struct Pool;

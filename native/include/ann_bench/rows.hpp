@@ -55,10 +55,17 @@ class OwnedRows {
     /// Copies `count` vectors. Throws std::invalid_argument if their number is out of range, if a value is
     /// not finite, or if the vectors are bits where the distance needs numbers.
     OwnedRows(const Vectors& vectors, const Shape& shape, unsigned threads);
+    explicit OwnedRows(const RowsView& rows);
+
+    /// Copies more vectors behind those that it has, and changes nothing if it throws: as the constructor does.
+    /// What `view` gave before is no more.
+    void append(const Vectors& vectors, std::uint64_t count, unsigned threads);
 
     RowsView view() const { return {shape_, type_, bytes_.data(), inverse_norms_.as<float>().data()}; }
 
   private:
+    void become(RowType type);
+
     Shape shape_{};
     RowType type_ = RowType::f32;
     Buffer bytes_, inverse_norms_;
