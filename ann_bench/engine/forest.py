@@ -1,7 +1,7 @@
 """A forest of random-projection trees."""
 
 import os
-from typing import Any, NoReturn, Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +34,7 @@ class Forest(KindOfIndex):
     __slots__ = ()
 
     kind = "forest"
+    grows = False
 
     @classmethod
     def build(
@@ -159,10 +160,6 @@ class Forest(KindOfIndex):
             if answer is not None:
                 return answer
         return self._query(vectors, k, search_k, rerank, recall, allow, threads)
-
-    def add(self, vectors: npt.ArrayLike, *, threads: int = 1) -> NoReturn:
-        """Raise TypeError: its trees are made for the rows that they hold."""
-        raise TypeError("a Forest cannot grow: build it anew, or take a Graph, which can")
 
     def info(self) -> dict[str, Any]:
         """Return what the index is.

@@ -26,6 +26,8 @@ class KindOfIndex:
 
     kind: ClassVar[str]
     """What the file calls it."""
+    grows: ClassVar[bool] = True
+    """Whether `add` is for it."""
 
     _index: _native.Index
     _distance: str
@@ -109,8 +111,8 @@ class KindOfIndex:
     def add(self, vectors: npt.ArrayLike, *, threads: int = 1) -> None:
         """Add rows, whose numbers follow those that there are.
 
-        What `tune` found stays; call it again when many rows have come. A graph is built anew when its rows have
-        doubled since it was built; each other one that is added takes about as long as ten queries do.
+        What `tune` found stays; call it again when many rows have come. A graph is built anew when its rows
+        have doubled since it was built; each other one that is added takes about as long as ten queries do.
 
         Parameters
         ----------
@@ -126,6 +128,8 @@ class KindOfIndex:
         TypeError
             If an argument has the wrong type, or this kind cannot grow: a forest is built anew.
         """
+        if not self.grows:
+            raise TypeError(f"a {type(self).__name__} cannot grow: build it anew, or take a Graph, which can")
         array = as_engine_array(vectors, self._distance, "vectors")
         if array.ndim == 1:
             array = array[np.newaxis]

@@ -44,7 +44,7 @@ def test_the_kind_follows_from_the_rows(
 
 
 def test_a_memory_limit_is_minded() -> None:
-    """Less memory gives a graph with fewer edges, then rows alone, then an error that tells what they take."""
+    """Less memory gives a graph with fewer edges, then rows alone, then an error that tells their size."""
     train = make_vectors("euclidean", 4000, 64, 1)
     sizes = []
     for limit_bytes, kind, degree in (
