@@ -6,12 +6,15 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <memory>
 #include <span>
 #include <string>
 #include <unistd.h>
 #include <vector>
 
+#include "ann_bench/flat.hpp"
 #include "ann_bench/forest.hpp"
+#include "ann_bench/graph.hpp"
 #include "ann_bench/random.hpp"
 
 using namespace ann_bench;
@@ -27,10 +30,7 @@ struct Size {
 };
 constexpr Size sizes[] = {{"one", 1, 1, 1}, {"few", 9, 3, 2}, {"more", 600, 3, 2}};
 
-Forest grow(Distance distance, const Size& size) {
-    ForestOptions options;
-    options.distance = distance;
-    options.trees = size.trees;
+std::unique_ptr<Index> build(IndexKind kind, Distance distance, const Size& size) {
     Random random(size.rows);
     std::vector<float> floats(size.rows * size.dimension);
     std::vector<Bit> bits(floats.size());
@@ -38,7 +38,29 @@ Forest grow(Distance distance, const Size& size) {
     for (Bit& bit : bits) bit.byte = random.coin();
     const Vectors vectors = distance == Distance::hamming ? Vectors(std::span<const Bit>(bits))
                                                           : Vectors(std::span<const float>(floats));
-    return Forest::build(vectors, size.rows, size.dimension, options);
+    if (kind == IndexKind::flat) {
+        return std::make_unique<Flat>(Flat::build(vectors, size.rows, size.dimension, distance, 1));
+    }
+    if (kind == IndexKind::graph) {
+        GraphOptions options;
+        options.distance = distance;
+        options.degree = 5;
+        return std::make_unique<Graph>(Graph::build(vectors, size.rows, size.dimension, options));
+    }
+    ForestOptions options;
+    options.distance = distance;
+    options.trees = size.trees;
+    return std::make_unique<Forest>(Forest::build(vectors, size.rows, size.dimension, options));
+}
+
+/// An index to be a seed: the middle ones have lost a row and are tuned.
+std::unique_ptr<Index> seed(IndexKind kind, Distance distance, const Size& size) {
+    auto index = build(kind, distance, size);
+    if (size.rows == 9) {
+        index->remove(std::vector<std::uint32_t>{4});
+        index->set_tuned({{0.9f, 5, {7, 6}}});
+    }
+    return index;
 }
 
 std::string read(const fs::path& path) {
@@ -57,23 +79,30 @@ int main(int argc, char** argv) {
     const fs::path folder = argv[argc - 1];
     const fs::path temporary = fs::temp_directory_path() / ("ann_bench_seed_" + std::to_string(::getpid()));
     int wrong = 0;
-    for (std::size_t d = 0; d < distance_names.size(); ++d) {
-        for (const Size& size : sizes) {
-            const std::string name = "forest-" + std::string(distance_names[d]) + "-" + size.name;
-            const Forest forest = grow(static_cast<Distance>(d), size);
-            if (!check) {
-                forest.save((folder / name).string());
-                continue;
+    const auto write = [&](IndexKind kind, std::size_t distance, const Size& size) {
+        const std::string name =
+            name_of(kind) + "-" + std::string(distance_names[distance]) + "-" + size.name;
+        const auto index = seed(kind, static_cast<Distance>(distance), size);
+        if (!check) {
+            index->save((folder / name).string());
+            return;
+        }
+        index->save(temporary.string());
+        if (read(temporary) != read(folder / name)) {
+            std::fprintf(stderr,
+                         "%s: is not what this build writes; if the format was changed on purpose: "
+                         "make_corpus %s\n",
+                         (folder / name).c_str(), folder.c_str());
+            ++wrong;
+        }
+        fs::remove(temporary);
+    };
+    for (const IndexKind kind : {IndexKind::flat, IndexKind::forest, IndexKind::graph}) {
+        for (std::size_t d = 0; d < distance_names.size(); ++d) {
+            const bool is_for_it = kind != IndexKind::graph || static_cast<Distance>(d) <= Distance::dot;
+            for (const Size& size : sizes) {
+                if (is_for_it) write(kind, d, size);
             }
-            forest.save(temporary.string());
-            if (read(temporary) != read(folder / name)) {
-                std::fprintf(stderr,
-                             "%s: is not what this build writes; if the format was changed on purpose: "
-                             "make_corpus %s\n",
-                             (folder / name).c_str(), folder.c_str());
-                ++wrong;
-            }
-            fs::remove(temporary);
         }
     }
     return wrong == 0 ? 0 : 1;

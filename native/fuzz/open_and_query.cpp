@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "ann_bench/forest.hpp"
+#include "ann_bench/index.hpp"
 #include "ann_bench/random.hpp"
 #include "ann_bench/section_file.hpp"
 #include "memory_file.hpp"
@@ -18,30 +18,35 @@ using namespace ann_bench;
 
 namespace {
 
-void query(const Forest& forest) {
-    const ForestFacts& facts = forest.facts();
+void query(const Index& index) {
+    const Shape shape = index.shape();
     constexpr std::size_t count = 2;
     constexpr std::size_t k = 5;
-    Random random(facts.dimension);
-    std::vector<float> floats(count * facts.dimension);
+    Random random(shape.dimension);
+    std::vector<float> floats(count * shape.dimension);
     std::vector<Bit> bits(floats.size());
     for (float& value : floats) value = static_cast<float>(random.below(2001)) / 1000.0f - 1.0f;
     for (Bit& bit : bits) bit.byte = random.coin();
-    const Vectors vectors = facts.distance == Distance::hamming ? Vectors(std::span<const Bit>(bits))
+    const Vectors vectors = shape.distance == Distance::hamming ? Vectors(std::span<const Bit>(bits))
                                                                 : Vectors(std::span<const float>(floats));
     std::vector<std::int32_t> ids(count * k);
     std::vector<float> distances(count * k);
-    for (const std::uint64_t search_k : {std::uint64_t{1}, std::uint64_t{300}}) {
-        forest.query(vectors, count, {k, {search_k, k}}, ids.data(), distances.data());
-        for (const std::int32_t id : ids) {
-            if (id < -1 || id >= static_cast<std::int64_t>(facts.rows)) std::abort();
+    const std::vector<std::uint64_t> allowed((shape.rows + 63) / 64, 0x5555'5555'5555'5555u);
+    for (const std::uint64_t reach : {std::uint64_t{1}, std::uint64_t{300}}) {
+        Request request{k, {reach, k}};
+        for (const bool some : {false, true}) {
+            if (some) request.allowed = allowed;
+            index.query(vectors, count, request, ids.data(), distances.data());
+            for (const std::int32_t id : ids) {
+                if (id < -1 || id >= static_cast<std::int64_t>(shape.rows)) std::abort();
+            }
         }
     }
 }
 
 void open_and_query(const std::string& path, OpenMode mode) {
     try {
-        query(Forest::open(path, mode));
+        query(*Index::open(path, mode));
     } catch (const DamagedIndex&) {
     }
     try {

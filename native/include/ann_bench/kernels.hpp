@@ -131,7 +131,7 @@ struct Kernels {
     void (*code_squares)(const std::uint8_t* rows, const std::uint32_t* ids, std::size_t count,
                          const std::uint8_t* row, std::size_t width, std::int32_t* out);
 
-    /// out[i] = sum of (8 * code - query[j])^2 over the 4-bit code of vertex ids[i]; -8 <= query[j] <= 123.
+    /// out[i] = sum of (8 * code - query[j])^2 over the 4-bit code of vertex ids[i]; -7 <= query[j] <= 123.
     /// `width` is a multiple of 128; byte t < 64 of each 64 holds dimension t of its 128 in the low half, and
     /// 64 + t in the high half.
     void (*short_code_squares)(const std::uint8_t* codes, const std::uint32_t* ids, std::size_t count,
