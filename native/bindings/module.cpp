@@ -235,8 +235,8 @@ void add(Index& index, const py::array& vectors, py::handle threads) {
     const unsigned workers = threads_of(threads);
     const Rows rows = rows_of(vectors, shape.distance);
     if (rows.dimension != shape.dimension) {
-        throw py::value_error("vectors: rows of " + std::to_string(rows.dimension) + " values; this index takes " +
-                              std::to_string(shape.dimension));
+        throw py::value_error("vectors: rows of " + std::to_string(rows.dimension) +
+                              " values; this index takes " + std::to_string(shape.dimension));
     }
     const py::gil_scoped_release release;
     index.add(rows.values, rows.count, workers);

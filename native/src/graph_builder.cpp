@@ -98,7 +98,7 @@ class Builder {
         if (facts_.distance == Distance::dot) facts_.longest = longest_of(rows_, 0);
         facts_.depth = space().depth();
         facts_.width = graph_code_width(facts_.depth);
-        facts_.degree = options.degree != 0          ? options.degree
+        facts_.degree = options.degree != 0         ? options.degree
                         : facts_.width <= code_line ? usual_degree
                                                     : wide_degree;
         facts_.entries = static_cast<std::uint32_t>(std::min<std::uint64_t>(most_entries, facts_.rows));
@@ -132,8 +132,8 @@ class Builder {
             place(all ? i : random.below(static_cast<std::uint32_t>(facts_.rows)), scratch,
                   sample.data() + i * facts_.depth);
         }
-        parts_.projection = fit_projection(sample, facts_.depth, facts_.width, 0,
-                                           derive_key(key_, projection_key), threads_);
+        parts_.projection =
+            fit_projection(sample, facts_.depth, facts_.width, 0, derive_key(key_, projection_key), threads_);
         facts_.projection_scale = parts_.projection.scale;
         facts_.steps_per_unit = parts_.projection.steps_per_unit;
     }

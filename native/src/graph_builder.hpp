@@ -36,9 +36,9 @@ struct GraphParts {
 
     GraphView view() const;
 
-    /// Adds vectors behind the rows, each joined to what a walk to it finds, and what it finds to it. Anew, from
-    /// all rows, once they are twice as many as the last time that this was done, or if one is longer than the
-    /// projection was made for.
+    /// Adds vectors behind the rows, each joined to what a walk to it finds, and what it finds to it. Anew,
+    /// from all rows, once they are twice as many as the last time that this was done, or if one is longer
+    /// than the projection was made for.
     void append(const Vectors& vectors, std::size_t count, unsigned threads);
 };
 

@@ -295,7 +295,8 @@ void Index::add(const Vectors& vectors, std::size_t count, unsigned threads) {
     if (live_.empty()) return;
     std::vector<std::uint64_t> live = std::move(live_);
     live.resize(words_for(before + count));
-    for (std::uint64_t row = before; row < before + count; ++row) live[row / 64] |= std::uint64_t{1} << row % 64;
+    for (std::uint64_t row = before; row < before + count; ++row)
+        live[row / 64] |= std::uint64_t{1} << row % 64;
     set_live(std::move(live));
 }
 

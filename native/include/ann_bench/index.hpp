@@ -189,9 +189,9 @@ class Index {
     const std::vector<TunedEffort>& tuned() const { return tuned_; }
     void set_tuned(std::vector<TunedEffort> tuned) { tuned_ = std::move(tuned); }
 
-    /// Adds `count` vectors, whose numbers follow those of the rows there are; it then takes them as if it had
-    /// been built with them, about. Throws std::invalid_argument if a value is not finite, and then changes
-    /// nothing; or if this kind cannot grow.
+    /// Adds `count` vectors, whose numbers follow those of the rows there are; it then takes them as if it
+    /// had been built with them, about. Throws std::invalid_argument if a value is not finite, and then
+    /// changes nothing; or if this kind cannot grow.
     void add(const Vectors& vectors, std::size_t count, unsigned threads);
 
     /// Takes rows out: no search finds them any more. Those that are out already stay so. Throws

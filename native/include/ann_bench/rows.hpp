@@ -57,8 +57,8 @@ class OwnedRows {
     OwnedRows(const Vectors& vectors, const Shape& shape, unsigned threads);
     explicit OwnedRows(const RowsView& rows);
 
-    /// Copies more vectors behind those that it has, and changes nothing if it throws: as the constructor does.
-    /// What `view` gave before is no more.
+    /// Copies more vectors behind those that it has, and changes nothing if it throws: as the constructor
+    /// does. What `view` gave before is no more.
     void append(const Vectors& vectors, std::uint64_t count, unsigned threads);
 
     RowsView view() const { return {shape_, type_, bytes_.data(), inverse_norms_.as<float>().data()}; }
