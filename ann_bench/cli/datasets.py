@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
     from ann_bench.datasets import Dataset, Entry
 
-HELP = "list, download and inspect datasets"
+HELP = "list, download, generate and inspect datasets"
+
+_NEIGHBORS_FOR_DIMENSION = 100  # what the literature takes, and ann-benchmarks' files have
 
 _EPILOG = """\
 examples:
@@ -29,7 +31,7 @@ ships with ann_bench.
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the sub-commands of `datasets`."""
-    parser.description = "Lists, downloads and inspects datasets."
+    parser.description = "Lists, downloads, generates and inspects datasets."
     parser.epilog = _EPILOG
     commands = parser.add_subparsers(dest="datasets_command", metavar="COMMAND", required=True)
 
@@ -43,9 +45,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     listing = command("list", "show every dataset of the catalogue and every one that lies here")
     listing.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    get = command("get", "download datasets, checked by size and checksum")
+    get = command("get", "download datasets, checked by size and checksum, or generate them")
     get.add_argument("names", metavar="NAME", nargs="+", help="names from the catalogue")
-    get.add_argument("--offline", action="store_true", help="only say whether they are here; never download")
+    get.add_argument("--offline", action="store_true", help="only say whether they are here")
     info = command("info", "show what is known about a dataset, and check its answers if it is here")
     info.add_argument("name", metavar="NAME|FILE", help="a name, or the path of an HDF5 file")
 
@@ -79,12 +81,14 @@ def _list(args: argparse.Namespace) -> int:
         table.add_row(row["name"], row["distance"], shape, humanise(row["bytes"], "B", 2), row["state"])
     console = Console()
     console.print(table)
-    console.print("\n`ann-bench datasets get NAME` downloads, `info NAME` tells more.", highlight=False)
+    console.print(
+        "\n`ann-bench datasets get NAME` downloads or generates, `info NAME` tells more.", highlight=False
+    )
     return 0
 
 
 def _get(args: argparse.Namespace) -> int:
-    """Download what is not here; go on after a failure, and raise at the end."""
+    """Download or generate what is not here; go on after a failure, and raise at the end."""
     from ann_bench.datasets import locate
 
     failures = []
@@ -112,15 +116,18 @@ def _info(args: argparse.Namespace) -> int:
     entry = Catalog.read().get(args.name)
     path = find(args.name)
     if entry is not None:
-        _print_facts(
-            {
-                "licence": entry.licence or "none stated",
-                "note": entry.note,
-                "urls": "\n".join(entry.urls),
-                **({"shape": _shape(entry)} if path is None else {}),
-                **({"state": f"to download: ann-bench datasets get {args.name}"} if path is None else {}),
+        facts = {
+            "licence": entry.licence or "none stated",
+            "note": entry.note,
+            "urls": "\n".join(entry.urls),
+        }
+        if path is None:
+            facts |= {
+                "generator": _generator(entry),
+                "shape": _shape(entry),
+                "state": f"{_missing(entry)}: ann-bench datasets get {args.name}",
             }
-        )
+        _print_facts(facts)
         if path is None:
             return 0
     _print_facts(_checked(args.name, entry))
@@ -131,10 +138,12 @@ def _checked(name: str, entry: "Entry | None") -> dict[str, str]:
     """Return what the file of dataset `name` holds; its answers are checked on the way."""
     import numpy as np
 
-    from ann_bench.datasets import load_dataset
+    from ann_bench.datasets import hdf5, load_dataset, locate
     from ann_bench.worker.sets import Sets
 
-    dataset = load_dataset(name, offline=True)
+    path, _ = locate(name, offline=True)
+    neighbors = hdf5.read_header(path).neighbors
+    dataset = load_dataset(name, k=min(neighbors, _NEIGHBORS_FOR_DIMENSION), offline=True)
     provenance = dataset.provenance
     attributes = provenance["attributes"]
     stored = attributes["stored_as"]
@@ -146,9 +155,11 @@ def _checked(name: str, entry: "Entry | None") -> dict[str, str]:
         "distance": dataset.distance,
         "rows": f"{_size(dataset)}, stored as {stored['train']}",
         "queries": f"{dataset.queries_available:,}, stored as {stored['test']}",
+        "neighbors": f"{neighbors:,} for each query",
         "answers": f"right for {provenance['checked_queries']} sampled queries that were recomputed",
         "distances": f"in the file: {provenance['stored_distances']}",
         "arrays": ", ".join(sorted(stored)),
+        "intrinsic dim": _intrinsic_dimension(dataset),
     }
     if isinstance(dataset.train, Sets):
         low, middle, high = np.quantile(dataset.train.sizes, (0, 0.5, 1))
@@ -163,6 +174,36 @@ def _checked(name: str, entry: "Entry | None") -> dict[str, str]:
         )
     skipped = {"distance", "dimension", "type", "point_type", "stored_as"}
     return facts | {key: str(value) for key, value in attributes.items() if key not in skipped}
+
+
+def _intrinsic_dimension(dataset: "Dataset") -> str:
+    """Return the local intrinsic dimension in words; nothing for dot, which is no distance in that sense."""
+    import math
+
+    import numpy as np
+
+    from ann_bench.datasets import local_intrinsic_dimension
+
+    if dataset.distance == "dot":
+        return ""
+    nearest = dataset.distances[:, :_NEIGHBORS_FOR_DIMENSION]
+    if dataset.distance == "angular":
+        nearest = np.sqrt(2 * nearest)  # the chord, which grows as the angle does
+    found = local_intrinsic_dimension(nearest)
+    if math.isnan(found):
+        return ""
+    return f"{found:.1f} locally, from the {nearest.shape[1]} nearest rows of each query (maximum likelihood)"
+
+
+def _generator(entry: "Entry") -> str:
+    """Return in words what generates a set; nothing for others."""
+    made = entry.generator
+    return f"{made.name}, version {made.version}, seed {made.seed}" if made else ""
+
+
+def _missing(entry: "Entry") -> str:
+    """Return what is to be done about a set that is not here."""
+    return "to generate" if entry.generator else "to download"
 
 
 def _size(dataset: "Dataset") -> str:
@@ -205,7 +246,7 @@ def _facts(name: str, source: "Entry | Path") -> dict[str, Any]:
     path = find(name)
     size = path.stat().st_size if path else None
     if isinstance(source, Entry):
-        state = "to download" if path is None else "embedded" if source.embedded else "here"
+        state = _missing(source) if path is None else "embedded" if source.embedded else "here"
         shape = source.shape.model_dump()
         size = size or source.size or source.approximate_size
         return {"name": name, "distance": source.distance, **shape, "bytes": size, "state": state}

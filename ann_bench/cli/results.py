@@ -69,7 +69,7 @@ examples:
         "computed anew from the dataset, which is downloaded if need be."
     )
     importing.add_argument("folder", type=Path, metavar="FOLDER", help="results folder of ann-benchmarks")
-    importing.add_argument("--offline", action="store_true", help="download nothing")
+    importing.add_argument("--offline", action="store_true", help="download and generate nothing")
     add_results(importing)
     importing.set_defaults(results_main=_import)
 

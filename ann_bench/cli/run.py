@@ -153,7 +153,7 @@ of a comparison: 0 pass; 1 regression; 2 usage; 3 inconclusive; 4 invalid; 5 a s
     where = parser.add_argument_group("where things are")
     add_results(where)
     add_definitions(where)
-    where.add_argument("--offline", action="store_true", help="download nothing")
+    where.add_argument("--offline", action="store_true", help="download and generate nothing")
     against.add_arguments(parser.add_argument_group("to compare two versions, or two algorithms, instead"))
     parser.add_argument(
         "--plot", action="store_true", help="draw the curves and print the table when done, as plot.py does"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from ann_bench import paths
 from ann_bench.checked_yaml import CheckedModel, Document, mistake
@@ -23,6 +23,14 @@ class Shape(CheckedModel, strict=True):
     queries: PositiveInt | None
 
 
+class Generator(CheckedModel, strict=True):
+    """What makes a dataset: one of the project's generators, its version, and a seed."""
+
+    name: Literal["manifold"]
+    version: Literal[1]
+    seed: NonNegativeInt
+
+
 class Entry(CheckedModel, strict=True):
     """What the catalogue knows about one dataset.
 
@@ -33,17 +41,21 @@ class Entry(CheckedModel, strict=True):
     shape
         Rows, dimension (bits for hamming, different items for jaccard) and queries.
     urls
-        Mirrors of one and the same file, tried in order. Empty for a set that ships with the project.
+        Mirrors of one and the same file, tried in order. Empty for a set that ships with the project, or is
+        generated.
     size, approximate_size
         Bytes of the file: `size` is checked on downloading, `approximate_size` is shown only.
     sha256
-        Hex digest of the file, checked on downloading; None where nobody published it.
+        Hex digest of the file, checked on downloading; None where nobody published it. A generated file that
+        has another is told about, and used.
     licence
         Licence of the data; None where its makers state none.
     note
         What one should know before quoting numbers from it.
     embedded
         Whether the file ships with the project.
+    generator
+        What makes the file when it is first asked for; None for others.
     """
 
     distance: Literal["euclidean", "angular", "dot", "hamming", "manhattan", "jaccard"]
@@ -55,11 +67,22 @@ class Entry(CheckedModel, strict=True):
     licence: str | None = None
     note: str = ""
     embedded: bool = False
+    generator: Generator | None = None
 
     @model_validator(mode="after")
     def _has_a_source(self) -> Self:
-        if not self.urls and not self.embedded:
-            raise mistake("urls is empty; give one, or `embedded: true` for a set that ships with us")
+        if not self.urls and not self.embedded and not self.generator:
+            raise mistake(
+                "urls is empty; give one, or `embedded: true` for a set that ships with us, or a `generator`"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_generated(self) -> Self:
+        if self.generator and not (self.shape.rows and self.shape.queries):
+            raise mistake("needs the numbers of rows and queries in `shape`", at=("generator",))
+        if self.generator and self.distance in ("hamming", "jaccard"):
+            raise mistake(f"makes vectors of floats; {self.distance} needs others", at=("generator",))
         return self
 
 

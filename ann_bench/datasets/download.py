@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, Self
 
-import filelock
 import h5py
 import pooch
 import requests
@@ -15,6 +14,7 @@ from rich.progress import DownloadColumn
 
 from ann_bench import __version__
 from ann_bench.datasets.catalog import Entry
+from ann_bench.datasets.place import place, unfinished
 from ann_bench.datasets.progress import progress_bar
 from ann_bench.errors import DatasetError
 
@@ -57,40 +57,27 @@ def download(
     DatasetError
         No mirror gave the right file: every URL that was tried, and why it failed.
     """
-    target = folder / f"{name}.hdf5"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(folder / f".{name}.lock")
-        try:
-            lock.acquire(blocking=False)
-        except filelock.Timeout:
-            report(f"{name}: another process is downloading it; waiting")
-            lock.acquire()
-        try:
-            if not target.is_file():
-                _from_mirrors(name, entry, target, progress, timeout_s)
-        finally:
-            lock.release()
-    except OSError as error:
-        raise DatasetError(
-            f"{name}: cannot be written to {folder}: {error.strerror or error}; "
-            "make room there, or point ANN_BENCH_CACHE at another folder"
-        ) from error
-    return target
+    return place(
+        name,
+        folder,
+        lambda target: _from_mirrors(name, entry, target, progress, timeout_s),
+        "downloading",
+        report,
+    )
 
 
 def _from_mirrors(name: str, entry: Entry, target: Path, progress: bool, timeout_s: float) -> None:
     """Make `target` from the first mirror that has the right file."""
     record = target.with_suffix(".sha256")
     recorded = _recorded(record)
-    partial = target.with_name(f".{target.name}.part")
+    partial = unfinished(target)
     failures = []
     for url in entry.urls:
         try:
             sha256 = _fetch(url, name, entry, partial, progress, timeout_s)
             _check(partial, sha256, entry, recorded, record)
             if entry.sha256 is None and recorded is None:
-                new = record.with_name(f".{record.name}.part")
+                new = unfinished(record)
                 new.write_text(f"{sha256}  {target.name}\n", encoding="ascii")
                 new.replace(record)
             partial.replace(target)

@@ -18,6 +18,7 @@ from ann_bench import paths
 from ann_bench.datasets import hdf5
 from ann_bench.datasets.catalog import Catalog
 from ann_bench.datasets.download import download
+from ann_bench.datasets.generate import generate
 from ann_bench.datasets.ground_truth import check_answers, exact_neighbors, sample_size
 from ann_bench.datasets.progress import progress_bar
 from ann_bench.distances import distances_to, values_of_a_row
@@ -96,8 +97,8 @@ def load_dataset(
     Parameters
     ----------
     name_or_path
-        A name (a file NAME.hdf5 on the search path, or in the catalogue: then it is downloaded), or a path to
-        an HDF5 file in ann-benchmarks' layout.
+        A name (a file NAME.hdf5 on the search path, or in the catalogue: then it is downloaded or generated),
+        or a path to an HDF5 file in ann-benchmarks' layout.
     k
         Neighbours that will be asked for. Where the file has fewer, exact answers are computed, and kept in
         the cache.
@@ -107,11 +108,11 @@ def load_dataset(
     subset
         Use the first so many rows only; exact answers are computed for them, and kept in the cache.
     offline
-        Never download.
+        Never download or generate.
     progress
-        Whether a download and the computation of answers may draw a progress bar (on stderr).
+        Whether a download, the generation and the computation of answers may draw a progress bar (on stderr).
     report
-        Gets a line where it must wait for another process.
+        Gets a line where it must wait for another process, and where a dataset is generated.
 
     Raises
     ------
@@ -166,7 +167,10 @@ def locate(
     progress: bool = False,
     report: Callable[[str], None] = lambda _line: None,
 ) -> tuple[Path, dict[str, Any]]:
-    """Return a dataset's file, downloaded if need be, and its provenance; raise as `load_dataset` does."""
+    """Return a dataset's file, downloaded or generated if need be, and its provenance.
+
+    Raises as `load_dataset` does.
+    """
     if name_or_path.endswith(_SUFFIXES) or os.sep in name_or_path:
         path = Path(name_or_path).expanduser()
         if not path.is_file():
@@ -184,11 +188,13 @@ def locate(
         if entry.embedded:
             raise DatasetError(f"{name_or_path}: ships with us, but is not in {places}; install again")
         if offline:
+            verb, where = ("generate", "") if entry.generator else ("download", " online")
             raise DatasetError(
-                f"{name_or_path}: is not here, and --offline forbids to download it; looked in {places}. "
-                f"Put {name_or_path}.hdf5 there, or run `ann-bench datasets get {name_or_path}` online"
+                f"{name_or_path}: is not here, and --offline forbids to {verb} it; looked in {places}. "
+                f"Put {name_or_path}.hdf5 there, or run `ann-bench datasets get {name_or_path}`{where}"
             )
-        found = download(name_or_path, entry, paths.downloads_dir(), progress=progress, report=report)
+        fetch = generate if entry.generator else download
+        found = fetch(name_or_path, entry, paths.downloads_dir(), progress=progress, report=report)
     provenance: dict[str, Any] = {"path": str(found.resolve())}
     if entry is not None:
         provenance |= {"urls": list(entry.urls), "licence": entry.licence, "note": entry.note}

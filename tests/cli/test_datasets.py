@@ -33,7 +33,7 @@ def run(*words: str) -> int:
 def test_the_table_fits_80_columns_and_tells_the_state(
     data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Every set has a line: embedded, here, unreadable or to download; files outside the catalogue too."""
+    """Every set has a line that tells whether it is here or how it comes; files outside the catalogue too."""
     write(data / "my-words.hdf5", "angular")
     (data / "broken.hdf5").write_text("no HDF5")
     write(data / "sift-128-euclidean.hdf5")
@@ -44,6 +44,7 @@ def test_the_table_fits_80_columns_and_tells_the_state(
     assert state["glove-100-angular-25k"] == "embedded"
     assert state["sift-128-euclidean"] == "here"
     assert state["gist-960-euclidean"] == "to download"
+    assert state["manifold-128-euclidean-1m"] == "to generate"
     assert state["my-words"] == "here"
     assert state["broken"] == "unreadable"
     assert "9,990,000 x 96" in "\n".join(lines)
@@ -103,6 +104,15 @@ def test_info_tells_what_the_catalogue_knows(capsys: pytest.CaptureFixture[str])
     assert "to download: ann-bench datasets get gist-960-euclidean" in out
 
 
+def test_info_tells_what_will_be_generated(capsys: pytest.CaptureFixture[str]) -> None:
+    """A generated set that is not here has its generator, its shape, and how to get it."""
+    assert run("info", "manifold-128-euclidean-1m") == 0
+    out = capsys.readouterr().out
+    assert "manifold, version 1, seed 1" in out
+    assert "1,000,000 x 128, 10,000 queries, euclidean" in out
+    assert "to generate: ann-bench datasets get manifold-128-euclidean-1m" in out
+
+
 def test_info_checks_the_embedded_set(capsys: pytest.CaptureFixture[str]) -> None:
     """The set that ships with us has the catalogue's checksum and right answers."""
     assert run("info", "glove-100-angular-25k") == 0
@@ -111,6 +121,7 @@ def test_info_checks_the_embedded_set(capsys: pytest.CaptureFixture[str]) -> Non
     assert "25,000 x 100 float32, stored as float16" in out
     assert "right for 20 sampled queries that were recomputed" in out
     assert "0 rows of zeros" in out
+    assert "32.1 locally, from the 100 nearest rows of each query" in out
 
 
 def test_info_reads_a_file(data: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from ann_bench import paths
 from ann_bench.datasets import Catalog
+from ann_bench.datasets.manifold import Manifold
 from ann_bench.errors import ConfigError
 
 GOOD = """\
@@ -34,13 +35,15 @@ def test_the_projects_catalogue_names_every_set_of_ann_benchmarks() -> None:
     expected += [f"glove-{name}-angular" for name in (25, 50, 100, 200)] + ["glove-100-angular-25k"]
     expected += ["kosarak-jaccard", "movielens10m-jaccard"]
     expected += [f"dbpedia-openai-{size}00k-angular" for size in range(1, 11)]
-    assert set(expected) == set(catalog.names)
+    generated = {"manifold-128-euclidean-100k", "manifold-128-euclidean-1m"}
+    assert set(expected) | generated == set(catalog.names)
+    assert {name for name, entry in catalog.entries.items() if entry.generator} == generated
 
 
 def test_the_projects_catalogue_agrees_with_its_names() -> None:
     """The dimension and the distance in a name are those of the entry; lastfm is the known exception."""
     for name, entry in Catalog.read().entries.items():
-        assert entry.urls or entry.embedded
+        assert entry.urls or entry.embedded or entry.generator
         assert all(url.endswith(f"/{name}.hdf5") for url in entry.urls)
         if entry.distance == "jaccard":
             assert name.endswith("-jaccard")
@@ -61,6 +64,13 @@ def test_the_embedded_file_is_the_one_in_the_catalogue() -> None:
     assert entry.embedded
     assert entry.size == len(content)
     assert entry.sha256 == hashlib.sha256(content).hexdigest()
+
+
+def test_the_catalogue_names_the_generator_that_there_is() -> None:
+    """Name and version of a generated set are those of the code, so that neither changes alone."""
+    for entry in Catalog.read().entries.values():
+        if entry.generator:
+            assert (entry.generator.name, entry.generator.version) == (Manifold.name, Manifold.version)
 
 
 def test_a_good_catalogue_is_read(tmp_path: Path) -> None:
@@ -111,6 +121,35 @@ def test_an_entry_without_a_source_is_refused(tmp_path: Path) -> None:
     path.write_text(GOOD.split("  urls:")[0])
     with pytest.raises(ConfigError, match=r"catalog.yaml:2: some-set: urls is empty; give one"):
         Catalog.read(path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("manifold", "cube", "4: some-set.generator.name: got \"cube\"; it should be 'manifold'"),
+        ("version: 1", "version: 2", "4: some-set.generator.version: got 2; it should be 1"),
+        (
+            "seed: 1",
+            "seed: -1",
+            "4: some-set.generator.seed: got -1; it should be greater than or equal to 0",
+        ),
+        ("rows: 10", "rows: null", "4: some-set.generator: needs the numbers of rows and queries"),
+        ("euclidean", "jaccard", "4: some-set.generator: makes vectors of floats; jaccard needs others"),
+    ],
+)
+def test_a_generator_that_cannot_work_is_refused(tmp_path: Path, old: str, new: str, message: str) -> None:
+    """What is generated is known in full before it is asked for."""
+    path = tmp_path / "catalog.yaml"
+    good = (
+        "some-set:\n  distance: euclidean\n  shape: { rows: 10, dimension: 3, queries: 2 }\n"
+        "  generator: { name: manifold, version: 1, seed: 1 }\n"
+    )
+    path.write_text(good)
+    assert Catalog.read(path)["some-set"].generator is not None
+    path.write_text(good.replace(old, new))
+    with pytest.raises(ConfigError) as caught:
+        Catalog.read(path)
+    assert str(caught.value).startswith(f"{path}:{message}")
 
 
 def test_what_is_no_yaml_is_named_with_its_line(tmp_path: Path) -> None:
