@@ -1,10 +1,13 @@
-"""Arrays as the engine takes them, C-contiguous: float32, float16, int8, uint8; bool for hamming."""
+"""Arrays as the engine takes them, C-contiguous: float32, float16, int8, uint8; bool for bits."""
 
 import numpy as np
 import numpy.typing as npt
 
 _NUMBERS = tuple(np.dtype(kind) for kind in (np.float32, np.float16, np.int8, np.uint8))
 _BITS = (np.dtype(np.bool_),)
+
+BIT_DISTANCES = ("hamming", "jaccard")
+"""Those of bits; for jaccard, of which items are in a set."""
 
 EngineArray = npt.NDArray[np.float32 | np.float16 | np.int8 | np.uint8 | np.bool_]
 
@@ -15,7 +18,8 @@ def as_engine_array(values: npt.ArrayLike, distance: str, name: str) -> EngineAr
     Parameters
     ----------
     values
-        Of any shape. For hamming bool, or integers that are 0 or 1; real numbers for every other distance.
+        Of any shape. For hamming and jaccard bool, or integers that are 0 or 1; real numbers for every other
+        distance.
     distance
         Name of the distance.
     name
@@ -24,28 +28,29 @@ def as_engine_array(values: npt.ArrayLike, distance: str, name: str) -> EngineAr
     Raises
     ------
     TypeError
-        If the dtype holds something else (text, objects, complex numbers, floats for hamming).
+        If the dtype holds something else (text, objects, complex numbers, floats for bits).
     ValueError
-        If integers for hamming are not 0 or 1. (That floats are finite is checked by the engine.)
+        If integers for bits are not 0 or 1. (That floats are finite is checked by the engine.)
     """
-    wanted = _BITS if distance == "hamming" else _NUMBERS
+    bits = distance in BIT_DISTANCES
+    wanted = _BITS if bits else _NUMBERS
     if type(values) is np.ndarray and values.dtype in wanted and values.flags.c_contiguous:
         return values
     array = np.asarray(values)
     kind = array.dtype.kind
-    if distance == "hamming":
+    if bits:
         if kind not in "bui":
             raise TypeError(
-                f"{name}: got dtype {array.dtype}; hamming takes bool, or integers that are 0 or 1"
+                f"{name}: got dtype {array.dtype}; {distance} takes bool, or integers that are 0 or 1"
             )
         if kind != "b" and array.size and not 0 <= array.min() <= array.max() <= 1:
             outside = array.max() if array.max() > 1 else array.min()
             raise ValueError(
-                f"{name}: got the value {outside}; hamming takes bool, or integers that are 0 or 1"
+                f"{name}: got the value {outside}; {distance} takes bool, or integers that are 0 or 1"
             )
     elif kind not in "buif":
         raise TypeError(f"{name}: got dtype {array.dtype}; {distance} takes real numbers, used as float32")
-    if distance == "hamming":
+    if bits:
         return np.asarray(array, dtype=np.bool_, order="C")
     if array.dtype.newbyteorder("=") in _NUMBERS and array.dtype.isnative:
         return np.asarray(array, order="C")

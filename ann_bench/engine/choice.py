@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 KINDS: dict[str, type[KindOfIndex]] = {kind.kind: kind for kind in (Flat, Forest, Graph)}
 
-DISTANCES = ("euclidean", "angular", "dot", "hamming", "manhattan")
+DISTANCES = ("euclidean", "angular", "dot", "hamming", "manhattan", "jaccard")
 GRAPH_DISTANCES = ("euclidean", "angular", "dot")
 
 FEW_ROWS = 1000

@@ -30,7 +30,7 @@ class Flat(KindOfIndex):
         train
             Shape (n, d), as `Forest.build` takes it.
         distance
-            ``euclidean``, ``angular``, ``dot``, ``hamming`` or ``manhattan``.
+            ``euclidean``, ``angular``, ``dot``, ``hamming``, ``manhattan`` or ``jaccard``.
         threads
             How many threads build.
 

@@ -59,14 +59,14 @@ class Forest(KindOfIndex):
         ----------
         train
             Shape (n, d), 1 <= n < 2**31, 1 <= d <= 65535: finite real numbers, used as float32. For hamming
-            bool, or integers that are 0 or 1. float32, float16, int8, uint8 and bool arrays in C order are
-            read as they are, others are converted first. Distances are computed in float32: those of values
-            beyond 1e18, or all below 1e-18, overflow or vanish.
+            and jaccard bool, or integers that are 0 or 1. float32, float16, int8, uint8 and bool arrays in C
+            order are read as they are, others are converted first. Distances are computed in float32: those
+            of values beyond 1e18, or all below 1e-18, overflow or vanish.
         distance
-            ``euclidean``, ``angular``, ``dot``, ``hamming`` or ``manhattan``.
+            ``euclidean``, ``angular``, ``dot``, ``hamming``, ``manhattan`` or ``jaccard``.
         n_trees
             How many trees, >= 1. Few are enough: a tree costs about w / 7 + 9 bytes a row, where w, the width
-            of codes, is d rounded up to a multiple of 64, and at most 192 but for hamming.
+            of codes, is d rounded up to a multiple of 64, and at most 192 but for bits.
         seed
             0 to 2**64 - 1.
         threads

@@ -27,7 +27,8 @@ class Index:
     Parameters
     ----------
     distance
-        ``euclidean``, ``angular`` (1 - cos), ``dot`` (minus the inner product), ``hamming`` or ``manhattan``.
+        ``euclidean``, ``angular`` (1 - cos), ``dot`` (minus the inner product), ``hamming``,
+        ``manhattan`` or ``jaccard``.
     dimension
         Length of a vector, 1 to 65535.
     kind

@@ -19,7 +19,8 @@ class KindOfIndex:
     GIL while it works. `add`, `delete` and `tune` change it, and are not called while others query.
 
     Distances are ``euclidean`` (L2), ``angular`` (1 - cos; 1 if either vector is zero), ``dot`` (minus the
-    inner product), ``hamming`` (share of differing bits) and ``manhattan`` (L1), each where the kind says so.
+    inner product), ``hamming`` (share of differing bits), ``manhattan`` (L1) and ``jaccard`` (1 -
+    intersection / union of sets, given as rows of bits), each where the kind says so.
     """
 
     __slots__ = ("_distance", "_index", "_quick")
@@ -196,7 +197,7 @@ class KindOfIndex:
         return tune(self, target_recall, k, recalls, queries, seed, threads)
 
     def vector(self, row: int) -> npt.NDArray[np.float32]:
-        """Return row number `row` as it was given: float32, shape (d,); 0 and 1 for hamming.
+        """Return row number `row` as it was given: float32, shape (d,); 0 and 1 for bits.
 
         Raises
         ------
@@ -220,7 +221,7 @@ class KindOfIndex:
 
     @property
     def dimension(self) -> int:
-        """Length of a vector (number of bits for hamming)."""
+        """Length of a vector (number of bits for hamming, of different items for jaccard)."""
         return int(self.info()["dimension"])
 
     @property

@@ -63,6 +63,12 @@ class Sets:
         positions = np.arange(offsets[-1]) + np.repeat(self.offsets[:-1][rows] - offsets[:-1], sizes)
         return Sets(self.indices[positions], offsets, self.dimension)
 
+    def as_bits(self) -> np.ndarray:
+        """Return a row of bits for each set, bool, shape (n, dimension): which items it has."""
+        bits = np.zeros(self.shape, dtype=np.bool_)
+        bits[np.repeat(np.arange(len(self)), self.sizes), self.indices] = True
+        return bits
+
     def copy(self, order: str = "C") -> Sets:
         """Return a table with items of its own, as of an array."""
         return Sets(self.indices.copy(), self.offsets, self.dimension)

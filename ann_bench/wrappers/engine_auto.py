@@ -10,15 +10,16 @@ class EngineAuto(EngineKind):
     kind = Index
 
     def build(self, train, distance, threads, k):
-        self.index = Index(distance, train.shape[1], target_recall=0.95, k=k, seed=self.seed)
-        self.index.build(train, threads=threads)
+        rows = self.rows(train)
+        self.index = Index(distance, rows.shape[1], target_recall=0.95, k=k, seed=self.seed)
+        self.index.build(rows, threads=threads)
 
     def set_query(self, threads, target_recall):
         self.threads = threads
         self.target_recall = target_recall
 
     def query(self, vector, k):
-        return self.index.query(vector, k, recall=self.target_recall)[0]
+        return self.index.query(self.row(vector), k, recall=self.target_recall)[0]
 
     def query_batch(self, vectors, k):
-        return self.index.query(vectors, k, recall=self.target_recall, threads=self.threads)[0]
+        return self.index.query(self.rows(vectors), k, recall=self.target_recall, threads=self.threads)[0]

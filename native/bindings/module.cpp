@@ -70,7 +70,7 @@ bool take(const py::array& array, Vectors& vectors) {
 /// The values of an array, which must be what `distance` takes. Holds no reference.
 Vectors values_of(const py::array& array, Distance distance) {
     Vectors vectors;
-    if (distance == Distance::hamming) {
+    if (takes_bits(distance)) {
         if (take<Bit, bool>(array, vectors)) return vectors;
     } else if (take<float, float>(array, vectors) || take<std::int8_t, std::int8_t>(array, vectors) ||
                take<std::uint8_t, std::uint8_t>(array, vectors)) {
@@ -80,8 +80,8 @@ Vectors values_of(const py::array& array, Distance distance) {
         return std::span(static_cast<const Half*>(array.data()), static_cast<std::size_t>(array.size()));
     }
     throw py::type_error(
-        "arrays come here C-contiguous: bool for hamming; float32, float16, int8 or uint8 for other "
-        "distances");
+        "arrays come here C-contiguous: bool for hamming and jaccard; float32, float16, int8 or uint8 for "
+        "other distances");
 }
 
 struct Rows {

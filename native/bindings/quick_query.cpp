@@ -50,7 +50,7 @@ std::optional<Vectors> values_of(PyObject* object, const Shape& shape) {
     const auto* type = array_descriptor1_proxy(array->descr);
     if (type->byteorder == '>') return std::nullopt;
     const bool bits = type->type_num == npy_api::NPY_BOOL_;
-    if (bits != (shape.distance == Distance::hamming)) return std::nullopt;
+    if (bits != takes_bits(shape.distance)) return std::nullopt;
     const std::size_t count = shape.dimension;
     constexpr int half = 23;  // NPY_HALF, which pybind11 does not name
     switch (type->type_num) {

@@ -36,8 +36,8 @@ std::unique_ptr<Index> build(IndexKind kind, Distance distance, const Size& size
     std::vector<Bit> bits(floats.size());
     for (float& value : floats) value = static_cast<float>(random.below(2001)) / 1000.0f - 1.0f;
     for (Bit& bit : bits) bit.byte = random.coin();
-    const Vectors vectors = distance == Distance::hamming ? Vectors(std::span<const Bit>(bits))
-                                                          : Vectors(std::span<const float>(floats));
+    const Vectors vectors =
+        takes_bits(distance) ? Vectors(std::span<const Bit>(bits)) : Vectors(std::span<const float>(floats));
     if (kind == IndexKind::flat) {
         return std::make_unique<Flat>(Flat::build(vectors, size.rows, size.dimension, distance, 1));
     }

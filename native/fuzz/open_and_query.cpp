@@ -27,8 +27,8 @@ void query(const Index& index) {
     std::vector<Bit> bits(floats.size());
     for (float& value : floats) value = static_cast<float>(random.below(2001)) / 1000.0f - 1.0f;
     for (Bit& bit : bits) bit.byte = random.coin();
-    const Vectors vectors = shape.distance == Distance::hamming ? Vectors(std::span<const Bit>(bits))
-                                                                : Vectors(std::span<const float>(floats));
+    const Vectors vectors = takes_bits(shape.distance) ? Vectors(std::span<const Bit>(bits))
+                                                       : Vectors(std::span<const float>(floats));
     std::vector<std::int32_t> ids(count * k);
     std::vector<float> distances(count * k);
     const std::vector<std::uint64_t> allowed((shape.rows + 63) / 64, 0x5555'5555'5555'5555u);

@@ -313,8 +313,10 @@ std::unique_ptr<AnnoyFile> AnnoyFile::open(const std::string& path, Distance dis
             return std::make_unique<annoy_format::FileOf<annoy_format::Hamming>>(path, dimension, prefault);
         case Distance::manhattan:
             return std::make_unique<annoy_format::FileOf<annoy_format::Manhattan>>(path, dimension, prefault);
+        case Distance::jaccard:
+            break;
     }
-    throw std::invalid_argument("distance: unknown number");
+    throw std::invalid_argument("distance: Annoy has no such");
 }
 
 }  // namespace ann_bench

@@ -66,7 +66,7 @@ class Builder {
         facts.seed = options.seed;
         facts.rows = count;
         facts.present = options.present ? options.present->size() : count;
-        if (options.distance == Distance::hamming) {
+        if (takes_bits(options.distance)) {
             facts.width = static_cast<std::uint32_t>(round_up(dimension, code_step));
         } else {
             facts.depth = dimension;
@@ -78,7 +78,7 @@ class Builder {
         take_rows(vectors);
         Buffer codes(view_.facts.rows * view_.facts.width);
         Buffer outside(view_.facts.rows * sizeof(std::int32_t));
-        if (view_.facts.distance == Distance::hamming) {
+        if (takes_bits(view_.facts.distance)) {
             code_bits(codes.as<std::uint8_t>());
         } else {
             if (view_.facts.distance == Distance::dot) find_longest();
@@ -128,7 +128,7 @@ class Builder {
             for (std::size_t i = first; i < last; ++i) {
                 const std::size_t number = begin + i;
                 std::byte* const row = to + i * facts.row_bytes();
-                if (facts.distance == Distance::hamming) {
+                if (takes_bits(facts.distance)) {
                     read_bits(vectors, number, facts.dimension, reinterpret_cast<std::uint64_t*>(row));
                     continue;
                 }

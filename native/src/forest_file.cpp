@@ -22,7 +22,7 @@ void check(const ForestFacts& facts) {
     // A tree has one bough more than it has nodes.
     require(facts.boughs == facts.nodes + facts.trees && facts.boughs < bough_bit, "boughs");
     require(facts.leaves < bough_bit, "leaves");
-    const bool bits = facts.distance == Distance::hamming;
+    const bool bits = takes_bits(facts.distance);
     require(facts.depth == (bits ? 0 : facts.dimension), "depth");
     require(facts.width == (bits ? round_up(facts.dimension, code_step) : code_width(facts.dimension)),
             "width");

@@ -108,7 +108,7 @@ void ForestSearch::prepare() {
     const auto code = scratch_.code.as<std::uint8_t>();
     const auto signed_code = scratch_.signed_code.as<std::int8_t>();
     const auto tables = scratch_.tables.as<std::uint8_t>();
-    if (facts_.distance == Distance::hamming) {
+    if (takes_bits(facts_.distance)) {
         const auto* bits = reinterpret_cast<const std::uint8_t*>(scratch_.query.bits.data());
         for (std::size_t j = 0; j < width; ++j)
             code[j] = (bits[j / 8] >> j % 8 & 1) != 0 ? bit_code : no_bit_code;
@@ -121,6 +121,12 @@ void ForestSearch::prepare() {
         for (std::size_t j = 0; j < width; ++j)
             signed_code[j] = static_cast<std::int8_t>(code[j] - code_middle);
         offset_ = 0;
+        base_ = 0;
+        if (facts_.distance == Distance::jaccard) {
+            int items = 0;
+            for (const std::uint64_t word : scratch_.query.bits) items += std::popcount(word);
+            base_ = 1.0f + 0.5f * static_cast<float>(items);  // so that no estimate is below 1
+        }
     } else {
         const Space space(facts_.distance, facts_.dimension, facts_.longest);
         space.place_query(scratch_.query.numbers.data(), scratch_.placed.data());
@@ -277,7 +283,7 @@ void ForestSearch::sort_leaves() {
 /// Makes candidates of the rows of a leaf that look near enough and were not met before.
 template <bool filtered>
 void ForestSearch::scan(const ForestScratch::Leaf& one) {
-    const float base = facts_.distance == Distance::hamming ? 0.0f : static_cast<float>(one.distance);
+    const float base = takes_bits(facts_.distance) ? base_ : static_cast<float>(one.distance);
     std::uint32_t ids[scan_room];
     float estimates[scan_room];
     const std::size_t found =
@@ -322,16 +328,16 @@ std::int64_t ForestSearch::limit_of(std::size_t count) const {
 void ForestSearch::narrow(std::size_t rerank) {
     auto& ids = scratch_.ids;
     ids.clear();
-    const bool estimates_are_exact = facts_.distance == Distance::hamming;
+    const bool codes = facts_.code_bytes() != 0;
     const float limit = scratch_.threshold.limit();
     for (const auto& candidate : std::span(scratch_.candidates).first(scratch_.candidate_count)) {
         if (!(candidate.estimate < limit)) continue;
         ids.push_back(candidate.id);
-        if (estimates_are_exact) continue;
+        if (!codes) continue;
         prefetch_bytes(index_.codes + candidate.id * facts_.code_bytes(), facts_.code_bytes());
         __builtin_prefetch(index_.code_terms + candidate.id);
     }
-    if (ids.size() <= rerank || estimates_are_exact) return;
+    if (ids.size() <= rerank || !codes) return;
     auto& scores = scratch_.scores;
     scores.resize(ids.size());
     kernel_.score(index_.codes, ids.data(), ids.size(), scratch_.signed_code.as<std::int8_t>().data(),

@@ -61,9 +61,11 @@ class LeafWriter {
             const std::uint32_t position = positions[entry];
             const std::uint32_t id = rows.ids[position];
             put(leaf + 4 * entry, id);
-            if (input_.facts.distance == Distance::hamming) {
+            if (takes_bits(input_.facts.distance)) {
+                const std::byte* const bits = input_.rows + std::size_t{id} * (width_ / 8);
+                put(leaf + block_terms + 2 * entry, to_bfloat16(term_of(bits)));
                 put(leaf + block_factors + 2 * entry, to_bfloat16(-1.0f));
-                write_bits(input_.rows + std::size_t{id} * (width_ / 8), leaf, entry);
+                write_bits(bits, leaf, entry);
             } else {
                 write_sketch(rows.codes + position * width_, rows.outside[position] - excess, leaf, entry);
             }
@@ -92,8 +94,19 @@ class LeafWriter {
         write_bits(reinterpret_cast<const std::byte*>(bits_.data()), leaf, entry);
     }
 
-    /// Bits of hamming rows are distances already: their tables count differing bits, their factor is -1, and
-    /// there is nothing to add.
+    /// What is added to the number of differing bits, which the tables count and the factor of -1 leaves as
+    /// it is. For hamming nothing: that number is the distance. For jaccard, of two sets as far apart from
+    /// the query, the larger is the nearer: with h differing items and sizes p and q the distance is
+    /// 2 h / (p + q + h), and that this is less than t says h - p t / (2 - t) < q t / (2 - t). The half is
+    /// that of distances around 2/3, where the nearest of large collections of small sets are.
+    float term_of(const std::byte* bits) const {
+        if (input_.facts.distance == Distance::hamming) return 0;
+        int items = 0;
+        for (std::size_t i = 0; i < width_ / 8; ++i)
+            items += std::popcount(std::to_integer<std::uint8_t>(bits[i]));
+        return -0.5f * static_cast<float>(items);
+    }
+
     void write_bits(const std::byte* bits, std::byte* leaf, std::size_t entry) const {
         std::byte* const to = leaf + block_bits + block_lane(entry);
         for (std::size_t b = 0; b < width_ / 8; ++b) to[b * block_entries] = bits[b];

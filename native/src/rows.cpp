@@ -133,8 +133,7 @@ RowsView RowsView::open(const SectionFile& file, const Shape& shape, RowType typ
     require(static_cast<std::size_t>(distance) < distance_names.size(), "distance");
     require(dimension >= 1 && dimension <= max_dimension, "dimension");
     require(count >= 1 && count <= most_rows, "rows");
-    require(type <= RowType::bits && (type == RowType::bits) == (distance == Distance::hamming),
-            "type of rows");
+    require(type <= RowType::bits && (type == RowType::bits) == takes_bits(distance), "type of rows");
     RowsView rows{shape, type, nullptr, nullptr};
     rows.bytes = file.section(rows_section, rows.stride(), count).data();
     if (distance == Distance::angular) rows.inverse_norms = file.section<float>(norms_section, count).data();
@@ -164,7 +163,7 @@ void OwnedRows::append(const Vectors& vectors, std::uint64_t count, unsigned thr
     const std::uint32_t dimension = shape_.dimension;
     if (count > most_rows - before) throw std::invalid_argument("train: an index needs 1 to 2^31 - 1 rows");
     check_vectors(vectors, count, dimension, shape_.distance);
-    const bool bits = shape_.distance == Distance::hamming;
+    const bool bits = takes_bits(shape_.distance);
     const auto for_rows = [&](auto body) {
         parallel_for((count + rows_per_task - 1) / rows_per_task, threads, [&](std::size_t task) {
             std::vector<float> values(bits ? 0 : dimension);
@@ -250,6 +249,15 @@ float ExactDistance::rank(std::uint32_t row) const {
                 differing += static_cast<std::uint32_t>(std::popcount(bits[w] ^ bits_[w]));
             }
             return static_cast<float>(differing) / static_cast<float>(dimension);
+        }
+        case Distance::jaccard: {
+            const auto* bits = reinterpret_cast<const std::uint64_t*>(at);
+            std::uint32_t both = 0, any = 0;
+            for (std::size_t w = 0; w < stride_ / 8; ++w) {
+                both += static_cast<std::uint32_t>(std::popcount(bits[w] & bits_[w]));
+                any += static_cast<std::uint32_t>(std::popcount(bits[w] | bits_[w]));
+            }
+            return any == 0 ? 1.0f : static_cast<float>(any - both) / static_cast<float>(any);
         }
         case Distance::angular: {
             const float inverse_norm = rows_.inverse_norms[row];

@@ -23,8 +23,8 @@ bool all_finite(const float* vector, std::size_t dimension) {
 
 void check_vectors(const Vectors& vectors, std::size_t count, std::uint32_t dimension, Distance distance) {
     const bool bits = std::holds_alternative<std::span<const Bit>>(vectors);
-    if (bits != (distance == Distance::hamming)) {
-        throw std::invalid_argument("vectors: hamming takes bits, every other distance numbers");
+    if (bits != takes_bits(distance)) {
+        throw std::invalid_argument("vectors: hamming and jaccard take bits, other distances numbers");
     }
     if (std::visit([](auto span) { return span.size(); }, vectors) != count * dimension) {
         throw std::invalid_argument("vectors: their number does not fit the shape told");

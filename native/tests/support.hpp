@@ -64,13 +64,13 @@ inline Forest small_forest(Distance distance, std::size_t rows = 400, std::uint3
     options.trees = trees;
     options.seed = 7;
     options.threads = threads;
-    if (distance == Distance::hamming) {
+    if (takes_bits(distance)) {
         return Forest::build(view(random_bits(rows * dimension, 1)), rows, dimension, options);
     }
     return Forest::build(view(random_floats(rows * dimension, 1)), rows, dimension, options);
 }
 
-inline constexpr Distance all_distances[] = {Distance::euclidean, Distance::angular, Distance::dot,
-                                             Distance::hamming, Distance::manhattan};
+inline constexpr Distance all_distances[] = {Distance::euclidean, Distance::angular,   Distance::dot,
+                                             Distance::hamming,   Distance::manhattan, Distance::jaccard};
 
 }  // namespace ann_bench::testing

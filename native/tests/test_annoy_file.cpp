@@ -81,10 +81,12 @@ void put(std::string& bytes, std::size_t at, T value) {
     std::memcpy(bytes.data() + at, &value, sizeof value);
 }
 
+constexpr std::span annoy_distances(all_distances, 5);  // all but jaccard
+
 }  // namespace
 
 TEST_CASE("an item is the nearest to its own vector, and every item is found by a search without limit") {
-    for (const Distance distance : all_distances) {
+    for (const Distance distance : annoy_distances) {
         CAPTURE(static_cast<int>(distance));
         const std::uint32_t dimension = dimension_of(distance);
         const auto file = AnnoyFile::open(annoys(distance), distance, dimension, distance == Distance::dot);
@@ -137,7 +139,7 @@ TEST_CASE("what cannot be an index of this distance and dimension is refused") {
 }
 
 TEST_CASE("a file that lost nodes from its end is refused, or searched without harm") {
-    for (const Distance distance : all_distances) {
+    for (const Distance distance : annoy_distances) {
         const std::string bytes = read(annoys(distance));
         const MemoryFile file;
         std::size_t refused = 0, cuts = 0;
@@ -155,7 +157,7 @@ TEST_CASE("a file that lost nodes from its end is refused, or searched without h
 
 TEST_CASE("damage gives answers or DamagedIndex, nothing worse, whatever distance it is opened with") {
     Random random(5);
-    for (const Distance distance : all_distances) {
+    for (const Distance distance : annoy_distances) {
         const std::string bytes = read(annoys(distance));
         const MemoryFile file;
         for (int trial = 0; trial < 150; ++trial) {
@@ -166,7 +168,7 @@ TEST_CASE("damage gives answers or DamagedIndex, nothing worse, whatever distanc
                 damaged[at] = static_cast<char>(random.coin() ? random.below(256) : 0);
             }
             file.write(damaged);
-            for (const Distance opened : {distance, all_distances[random.below(5)]}) {
+            for (const Distance opened : {distance, annoy_distances[random.below(5)]}) {
                 try {
                     open_and_ask(file.path(), opened, dimension_of(opened));
                 } catch (const DamagedIndex&) {

@@ -71,7 +71,7 @@ struct Queries {
     std::vector<Bit> bits;
     Queries(std::size_t count, std::uint64_t seed)
         : floats(random_floats(count * dimension, seed)), bits(random_bits(count * dimension, seed)) {}
-    Vectors of(Distance distance) const { return distance == Distance::hamming ? view(bits) : view(floats); }
+    Vectors of(Distance distance) const { return takes_bits(distance) ? view(bits) : view(floats); }
 };
 
 }  // namespace
@@ -132,6 +132,32 @@ TEST_CASE("hamming distances are exact shares, ties by id") {
     }
 }
 
+TEST_CASE("jaccard distances are exact, ties by id, and 1 from and to the empty set") {
+    auto bits = random_bits(rows * dimension, 1), query = random_bits(dimension, 2);
+    std::fill_n(bits.begin() + 7 * dimension, dimension, Bit{0});
+    const std::vector<Bit> none(dimension, Bit{0});
+    ForestOptions options;
+    options.distance = Distance::jaccard;
+    options.trees = 5;
+    const Forest forest = Forest::build(view(bits), rows, dimension, options);
+    for (const auto& asked : {query, none}) {
+        const auto answers = ask(forest, view(asked), 1, rows, {5 * rows, 1});
+        for (std::size_t i = 0; i < rows; ++i) {
+            float differing = 0, any = 0;
+            for (std::uint32_t d = 0; d < dimension; ++d) {
+                const bool held = bits[static_cast<std::size_t>(answers.ids[i]) * dimension + d].byte != 0;
+                const bool wanted = asked[d].byte != 0;
+                differing += held != wanted ? 1 : 0;
+                any += held || wanted ? 1 : 0;
+            }
+            CHECK(answers.distances[i] == (any > 0 ? differing / any : 1.0f));
+            if (i == 0) continue;
+            CHECK(answers.distances[i - 1] <= answers.distances[i]);
+            if (answers.distances[i - 1] == answers.distances[i]) CHECK(answers.ids[i - 1] < answers.ids[i]);
+        }
+    }
+}
+
 TEST_CASE("rows at the same distance come in the order of their numbers, for every distance") {
     for (const Distance distance : all_distances) {
         ForestOptions options;
@@ -139,13 +165,12 @@ TEST_CASE("rows at the same distance come in the order of their numbers, for eve
         options.trees = 3;
         const std::vector<float> floats(60 * dimension, 1.5f);
         const std::vector<Bit> bits(60 * dimension, Bit{1});
-        const Vectors vectors = distance == Distance::hamming ? view(bits) : view(floats);
+        const Vectors vectors = takes_bits(distance) ? view(bits) : view(floats);
         const Forest forest = Forest::build(vectors, 60, dimension, options);
         std::vector<std::int32_t> expected(60);
         std::iota(expected.begin(), expected.end(), 0);
-        const Vectors one = distance == Distance::hamming
-                                ? Vectors(std::span<const Bit>(bits).first(dimension))
-                                : Vectors(std::span<const float>(floats).first(dimension));
+        const Vectors one = takes_bits(distance) ? Vectors(std::span<const Bit>(bits).first(dimension))
+                                                 : Vectors(std::span<const float>(floats).first(dimension));
         CHECK(ask(forest, one, 1, 60, {everything, 1}).ids == expected);
     }
 }
@@ -206,7 +231,7 @@ TEST_CASE("rows that are not present are kept, and never found") {
         options.distance = distance;
         options.trees = 4;
         options.present = present;
-        const Vectors all = distance == Distance::hamming ? view(bits) : view(floats);
+        const Vectors all = takes_bits(distance) ? view(bits) : view(floats);
         const Forest forest = Forest::build(all, rows, dimension, options);
         CHECK(forest.facts().rows == rows);
         CHECK(forest.facts().present == present.size());
@@ -222,7 +247,7 @@ TEST_CASE("rows that are not present are kept, and never found") {
         forest.vector(5, row.data());
         for (std::uint32_t d = 0; d < dimension; ++d) {
             const std::size_t at = 5 * dimension + d;
-            CHECK(row[d] == (distance == Distance::hamming ? static_cast<float>(bits[at].byte) : floats[at]));
+            CHECK(row[d] == (takes_bits(distance) ? static_cast<float>(bits[at].byte) : floats[at]));
         }
     }
 }
@@ -297,7 +322,7 @@ TEST_CASE("an index of rows none of which is present finds nothing") {
         options.distance = distance;
         options.trees = 3;
         options.present.emplace();
-        const Vectors all = distance == Distance::hamming ? view(bits) : view(floats);
+        const Vectors all = takes_bits(distance) ? view(bits) : view(floats);
         const Forest forest = Forest::build(all, rows, dimension, options);
         for (const std::uint64_t search_k : {std::uint64_t{1}, everything}) {
             const auto answers = ask(forest, queries.of(distance), 1, 2, {search_k, 1});

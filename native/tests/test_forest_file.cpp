@@ -27,7 +27,7 @@ void open_and_search(const TemporaryFile& file, std::uint64_t seed = 1) {
     const std::uint32_t dimension = forest.facts().dimension;
     const auto floats = random_floats(dimension, seed);
     const auto bits = random_bits(dimension, seed);
-    const Vectors query = forest.facts().distance == Distance::hamming ? view(bits) : view(floats);
+    const Vectors query = takes_bits(forest.facts().distance) ? view(bits) : view(floats);
     std::vector<std::int32_t> ids(10);
     std::vector<float> distances(10);
     const Effort efforts[] = {{1, 1}, {50, 20}, {everything, 1}, forest.effort_for(10)};
@@ -126,7 +126,7 @@ TEST_CASE("an index that is built straight into a file is the one that would be 
         for (const std::uint32_t dimension : {17u, 300u}) {
             const auto floats = random_floats(700 * dimension, 1);
             const auto bits = random_bits(700 * dimension, 1);
-            const Vectors vectors = distance == Distance::hamming ? view(bits) : view(floats);
+            const Vectors vectors = takes_bits(distance) ? view(bits) : view(floats);
             ForestOptions options;
             options.distance = distance;
             options.trees = 3;
@@ -153,7 +153,7 @@ TEST_CASE(
         CHECK(bytes.size() == built.size_bytes());
         const auto floats = random_floats(20 * 20, 3);
         const auto bits = random_bits(20 * 20, 3);
-        const Vectors queries = distance == Distance::hamming ? view(bits) : view(floats);
+        const Vectors queries = takes_bits(distance) ? view(bits) : view(floats);
         std::vector<std::int32_t> a(200), b(200);
         std::vector<float> x(200), y(200);
         for (const OpenMode mode : {OpenMode::mmap, OpenMode::ram}) {
@@ -235,7 +235,7 @@ TEST_CASE("facts that do not fit the sections are refused, and none of any value
         try_facts([](ForestFacts& f) { f.present = f.rows + 1; }, true);
         try_facts([](ForestFacts& f) { f.dimension = 0; }, true);
         for (std::uint32_t other = 0; other < 300; ++other) {
-            try_facts([&](ForestFacts& f) { f.distance = static_cast<Distance>(other); }, other >= 5);
+            try_facts([&](ForestFacts& f) { f.distance = static_cast<Distance>(other); }, other >= distance_names.size());
         }
         for (const float value : {not_a_number, infinity, -infinity, 0.0f, -1.0f, 3e38f, 1e-45f}) {
             try_facts([&](ForestFacts& f) { f.projection_scale = value; }, false);

@@ -120,13 +120,12 @@ TEST_CASE("the sum of squares neither overflows nor vanishes") {
     }
 }
 
-TEST_CASE("bits are for hamming alone, and as many values must come as were told") {
+TEST_CASE("bits are for hamming and jaccard alone, and as many values must come as were told") {
     const auto floats = random_floats(12, 1);
     const auto bits = random_bits(12, 1);
     for (const Distance distance : all_distances) {
-        const bool hamming = distance == Distance::hamming;
-        const Vectors right = hamming ? view(bits) : view(floats),
-                      wrong = hamming ? view(floats) : view(bits);
+        const bool takes = takes_bits(distance);
+        const Vectors right = takes ? view(bits) : view(floats), wrong = takes ? view(floats) : view(bits);
         CHECK_NOTHROW(check_vectors(right, 4, 3, distance));
         CHECK_THROWS_AS(check_vectors(wrong, 4, 3, distance), std::invalid_argument);
         CHECK_THROWS_AS(check_vectors(right, 4, 4, distance), std::invalid_argument);

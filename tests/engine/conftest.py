@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from ann_bench.distances import VECTOR_DISTANCES
+from ann_bench.distances import DISTANCES
 from ann_bench.engine import Forest
 from tests.engine.vectors import make_vectors
 
 
-@pytest.fixture(params=VECTOR_DISTANCES)
+@pytest.fixture(params=DISTANCES)
 def distance(request: pytest.FixtureRequest) -> str:
     """Each distance in turn."""
     return str(request.param)

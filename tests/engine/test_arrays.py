@@ -8,13 +8,13 @@ import pytest
 
 from ann_bench.engine import Forest
 from ann_bench.engine.arrays import as_engine_array
-from tests.engine.vectors import make_vectors
+from tests.engine.vectors import BIT_DISTANCES, make_vectors
 
 
 def test_every_kind_of_array_gives_the_same_answer(small: Callable[..., Forest], distance: str) -> None:
     """Other dtypes, strides, byte orders, lists and read-only arrays are converted, to the same answer."""
     train, queries = make_vectors(distance, 500, 20, 1), make_vectors(distance, 9, 20, 2)
-    if distance != "hamming":  # values that float16 and int8 can hold too
+    if distance not in BIT_DISTANCES:  # values that float16 and int8 can hold too
         train, queries = np.round(4 * train).astype(np.float32), np.round(4 * queries).astype(np.float32)
     options: dict[str, Any] = {"n_trees": 5}
     expected, expected_distances = Forest.build(train, distance, **options).query(queries, 5)
@@ -22,7 +22,7 @@ def test_every_kind_of_array_gives_the_same_answer(small: Callable[..., Forest],
     read_only.flags.writeable = False
     wide = np.zeros((9, 41), dtype=queries.dtype)
     wide[:, ::2][:, :20] = queries
-    dtypes = ["u1", "i8", "?"] if distance == "hamming" else ["f8", "f2", "i1", "i8", ">f4", ">f2", "f4"]
+    dtypes = ["u1", "i8", "?"] if distance in BIT_DISTANCES else ["f8", "f2", "i1", "i8", ">f4", ">f2", "f4"]
     forms: list[Any] = [read_only, wide[:, ::2][:, :20], np.asfortranarray(queries), queries.tolist()]
     forms += [queries.astype(dtype) for dtype in dtypes]
     forms.append(np.frombuffer(b"." + queries.tobytes(), dtype=queries.dtype, offset=1).reshape(9, 20))
@@ -40,8 +40,8 @@ def test_every_kind_of_array_gives_the_same_answer(small: Callable[..., Forest],
 def test_what_the_engine_reads_is_not_converted(dtype: str, distance: str) -> None:
     """C-contiguous arrays of the dtypes that the engine reads are passed on as they are, others as copies."""
     array = np.ones((6, 4), dtype=dtype)
-    fits = (dtype == "?") == (distance == "hamming")
-    if dtype in ("?", "u1") or distance != "hamming":
+    fits = (dtype == "?") == (distance in BIT_DISTANCES)
+    if dtype in ("?", "u1") or distance not in BIT_DISTANCES:
         assert (as_engine_array(array, distance, "train") is array) == fits
         assert as_engine_array(array[::2], distance, "train").flags.c_contiguous
         assert as_engine_array(np.asfortranarray(array), distance, "train").flags.c_contiguous

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ann_bench import engine
-from ann_bench.distances import VECTOR_DISTANCES, distances_to
+from ann_bench.distances import DISTANCES
 from ann_bench.engine import Forest
-from tests.engine.vectors import Array, exact_distances, make_vectors
+from tests.engine.vectors import BIT_DISTANCES, Array, distances_to_rows, exact_distances, make_vectors
 
 K = 10
 
@@ -23,7 +23,7 @@ def recall(forest: Forest, train: Array, queries: Array, **effort: int) -> float
     """Return the share of the `K` nearest rows that the forest finds."""
     kth = np.sort(exact_distances(forest.distance, queries, train), axis=1)[:, K - 1 : K]
     ids, _ = forest.query(queries, K, **effort)
-    return float((distances_to(forest.distance, queries, train, ids) <= kth + 1e-12).mean())
+    return float((distances_to_rows(forest.distance, queries, train, ids) <= kth + 1e-12).mean())
 
 
 def test_recall_has_a_floor(distance: str) -> None:
@@ -122,7 +122,7 @@ def test_the_smallest_search_still_answers_in_full(small: Callable[..., Forest],
 
 def test_equal_rows(distance: str) -> None:
     """A thousand equal rows, and one that differs, are indexed and found like any others."""
-    train = np.ones((1001, 9), dtype=bool if distance == "hamming" else np.float32)
+    train = np.ones((1001, 9), dtype=bool if distance in BIT_DISTANCES else np.float32)
     train[1000, :4] = 0
     forest = Forest.build(train, distance, n_trees=4)
     ids, distances = forest.query(train[0], 1001)
@@ -138,7 +138,9 @@ def test_zero_rows(distance: str) -> None:
     forest = Forest.build(train, distance, n_trees=3)
     queries = np.concatenate([train[:2], make_vectors(distance, 3, 12, 2)])
     ids, distances = forest.query(queries, 200)
-    np.testing.assert_allclose(distances, distances_to(distance, queries, train, ids), rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(
+        distances, distances_to_rows(distance, queries, train, ids), rtol=1e-6, atol=1e-6
+    )
     if distance == "angular":
         np.testing.assert_array_equal(distances[0], 1)
         np.testing.assert_array_equal(ids[0], np.arange(200))
@@ -305,11 +307,11 @@ def test_any_rows_any_parameters(data: st.DataObject) -> None:
     Ids are distinct and in range, as many as there can be; distances are those of the rows named, and rise;
     and a full search has the smallest ones.
     """
-    name = data.draw(st.sampled_from(VECTOR_DISTANCES))
+    name = data.draw(st.sampled_from(DISTANCES))
     n, dimension = data.draw(st.integers(1, 100)), data.draw(st.integers(1, 70))
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
     values = rng.integers(-2, 3, size=(n + 2, dimension))
-    vectors = values > 0 if name == "hamming" else values.astype(np.float32)
+    vectors = values > 0 if name in BIT_DISTANCES else values.astype(np.float32)
     train, queries = vectors[:n], vectors[n:]
     n_trees, k = data.draw(st.integers(1, 4)), data.draw(st.integers(1, 120))
     present = np.ones(n, dtype=bool) if data.draw(st.booleans()) else rng.random(n) < 0.7
@@ -331,7 +333,7 @@ def test_any_rows_any_parameters(data: st.DataObject) -> None:
         assert present[ids[:, :found]].all()
         assert (ids[:, found:] == -1).all()
         assert all(len(set(row[:found])) == found for row in ids.tolist())
-        expected = distances_to(name, queries, train, ids)
+        expected = distances_to_rows(name, queries, train, ids)
         np.testing.assert_allclose(distances, expected, rtol=1e-5, atol=1e-6)
         assert (np.diff(distances[:, :found], axis=1) >= 0).all()
     kth = np.sort(exact_distances(name, queries, train[present]), axis=1)[:, :found]

@@ -28,7 +28,8 @@ for path in sys.argv[1:]:
     try:
         forest = Forest.open(path)
         opened += 1
-        query = np.ones((3, forest.dimension), dtype=bool if forest.distance == "hamming" else np.float32)
+        bits = forest.distance in ("hamming", "jaccard")
+        query = np.ones((3, forest.dimension), dtype=bool if bits else np.float32)
         for search_k in (1, 50, 10**9):
             ids, _ = forest.query(query, 10, search_k)
             assert ids.max() < len(forest)
@@ -112,7 +113,7 @@ import hashlib
 import sys
 from ann_bench.distances import VECTOR_DISTANCES
 from ann_bench.engine import Forest, build_info
-from tests.engine.vectors import make_vectors
+from tests.engine.vectors import BIT_DISTANCES, make_vectors
 
 path = sys.argv[1]
 for distance in VECTOR_DISTANCES:

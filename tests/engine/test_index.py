@@ -22,6 +22,7 @@ def recall_of(index: Index, train: Array, queries: Array, k: int, **asked: Any) 
         ("euclidean", 1000, {}, "flat", "1,000 rows are compared as quickly"),
         ("angular", 1001, {}, "graph", "the fastest kind for angular"),
         ("hamming", 1500, {}, "forest", "the kind for hamming"),
+        ("jaccard", 1500, {}, "forest", "the kind for jaccard"),
         ("manhattan", 1500, {}, "forest", "the kind for manhattan"),
         ("euclidean", 2000, {"target_recall": 1.0}, "flat", "recall 1 is asked for"),
         ("dot", 2000, {}, None, "of the work of a"),

@@ -11,15 +11,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ann_bench.distances import DISTANCES
 from ann_bench.engine import DamagedIndexError, Flat, Forest, Graph
-from tests.engine.vectors import exact_distances, make_vectors
+from tests.engine.vectors import BIT_DISTANCES, exact_distances, make_vectors
 
 KINDS = (Flat, Forest, Graph)
 GRAPH_DISTANCES = ("euclidean", "angular", "dot")
 ALL = [
     (kind, distance)
     for kind in KINDS
-    for distance in (*GRAPH_DISTANCES, "hamming", "manhattan")
+    for distance in DISTANCES
     if kind is not Graph or distance in GRAPH_DISTANCES
 ]
 every_kind = pytest.mark.parametrize(("kind", "distance"), ALL)
@@ -235,7 +236,7 @@ def test_any_rows_any_parameters(data: st.DataObject) -> None:
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
     train = rng.integers(-3, 4, (n, dimension)).astype(np.float32)
     query = rng.integers(-3, 4, dimension).astype(np.float32)
-    if distance == "hamming":
+    if distance in BIT_DISTANCES:
         train, query = train > 0, query > 0
     index = kind.build(train, distance)
     allowed = rng.random(n) < data.draw(st.sampled_from([0.2, 0.9, 1.0]))

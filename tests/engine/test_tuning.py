@@ -6,9 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ann_bench.distances import distances_to
 from ann_bench.engine import Forest
-from tests.engine.vectors import Array, exact_distances, make_vectors
+from tests.engine.vectors import Array, distances_to_rows, exact_distances, make_vectors
 
 K = 10
 
@@ -17,7 +16,7 @@ def recall(forest: Forest, train: Array, queries: Array, k: int = K) -> float:
     """Return the share of the `k` nearest rows that a query without parameters finds."""
     kth = np.sort(exact_distances(forest.distance, queries, train), axis=1)[:, k - 1 : k]
     ids, _ = forest.query(queries, k)
-    return float((distances_to(forest.distance, queries, train, ids) <= kth + 1e-6 * abs(kth)).mean())
+    return float((distances_to_rows(forest.distance, queries, train, ids) <= kth + 1e-6 * abs(kth)).mean())
 
 
 @pytest.mark.parametrize("target", [0.5, 0.9, 0.99])

@@ -16,7 +16,7 @@ inline constexpr std::uint32_t rows_section = section_type("rows");
 template <class Index, class Part>
 void for_each_part(Index& index, Part part) {
     const ForestFacts& facts = index.facts;
-    const bool codes = facts.distance != Distance::hamming;
+    const bool codes = !takes_bits(facts.distance);
     part(rows_section, index.rows, facts.row_bytes(), facts.rows);
     if (facts.distance == Distance::angular) part(section_type("norm"), index.inverse_norms, 4, facts.rows);
     if (codes) {

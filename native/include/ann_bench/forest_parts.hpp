@@ -77,7 +77,7 @@ struct ForestFacts {
     std::uint32_t dimension;
     std::uint32_t trees;
     std::uint32_t width;  ///< dimensions of codes
-    std::uint32_t depth;  ///< dimensions that the projection takes; 0 for hamming, which has none
+    std::uint32_t depth;  ///< dimensions that the projection takes; 0 for bits, which have none
     std::uint32_t reserved;
     std::uint64_t seed;
     std::uint64_t rows;
@@ -91,9 +91,9 @@ struct ForestFacts {
     std::uint32_t reserved_end;
 
     std::size_t row_bytes() const {
-        return row_stride(distance == Distance::hamming ? RowType::bits : RowType::f32, dimension);
+        return row_stride(takes_bits(distance) ? RowType::bits : RowType::f32, dimension);
     }
-    std::size_t code_bytes() const { return distance == Distance::hamming ? 0 : width / 2; }
+    std::size_t code_bytes() const { return takes_bits(distance) ? 0 : width / 2; }
     std::size_t bough_bytes() const { return sizeof(Bough) + bough_leaves * width / 2; }
     std::size_t leaf_bytes() const { return block_bytes(width); }
 };
@@ -117,7 +117,7 @@ struct ForestView {
 
     RowsView exact_rows() const {
         return {{facts.distance, facts.dimension, facts.rows},
-                facts.distance == Distance::hamming ? RowType::bits : RowType::f32,
+                takes_bits(facts.distance) ? RowType::bits : RowType::f32,
                 rows,
                 inverse_norms};
     }

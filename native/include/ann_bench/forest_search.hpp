@@ -90,6 +90,7 @@ class ForestSearch {
     std::size_t leaf_bytes_ = facts_.leaf_bytes();
     std::uint32_t query_term_ = 0;  ///< what the query adds to the distances of centres
     std::int32_t offset_ = 0;
+    float base_ = 0;              ///< for bits: what is added to all estimates
     std::uint64_t explored_ = 0;  ///< entries of the boughs that were reached
     std::uint64_t steps_left_ = 0;
 };

@@ -102,8 +102,8 @@ void write_answers(std::vector<Answer>& answers, std::size_t k, std::int32_t* id
 /// A vector that is asked for: numbers, or bits.
 struct Query {
     explicit Query(const Shape& shape)
-        : numbers(shape.distance == Distance::hamming ? 0 : shape.dimension),
-          bits(shape.distance == Distance::hamming ? (shape.dimension + 63) / 64 : 0) {}
+        : numbers(takes_bits(shape.distance) ? 0 : shape.dimension),
+          bits(takes_bits(shape.distance) ? (shape.dimension + 63) / 64 : 0) {}
 
     std::vector<float> numbers;
     std::vector<std::uint64_t> bits;

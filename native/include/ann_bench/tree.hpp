@@ -24,7 +24,7 @@ struct TreeInput {
     ForestFacts facts;            ///< distance and width
     const std::uint8_t* codes;    ///< `width` unsigned codes for each row
     const std::int32_t* outside;  ///< what a row's squared distance from the mean is above its code's
-    const std::byte* rows;        ///< hamming: the packed bits
+    const std::byte* rows;        ///< where the distance takes bits: those, packed
 };
 
 /// Builds the tree that belongs to `key` over the rows `ids`, which are reordered.

@@ -32,7 +32,7 @@ struct Bit {
     std::uint8_t byte;
 };
 
-/// Vectors, row after row: Bit for hamming, any other for the other distances.
+/// Vectors, row after row: Bit where the distance takes bits, any other where it takes numbers.
 using Vectors = std::variant<std::span<const float>, std::span<const Half>, std::span<const std::int8_t>,
                              std::span<const std::uint8_t>, std::span<const Bit>>;
 
