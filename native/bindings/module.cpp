@@ -119,12 +119,14 @@ std::unique_ptr<Index> build_forest(const py::array& train, const std::string& d
              : Forest::build(rows.values, rows.count, rows.dimension, options));
 }
 
-std::unique_ptr<Index> build_flat(const py::array& train, const std::string& distance, py::handle threads) {
+std::unique_ptr<Index> build_flat(const py::array& train, const std::string& distance, bool codes,
+                                  py::handle threads) {
     const auto number = static_cast<Distance>(distance_number(distance));
     const unsigned workers = threads_of(threads);
     const Rows rows = rows_of(train, number);
     const py::gil_scoped_release release;
-    return std::make_unique<Flat>(Flat::build(rows.values, rows.count, rows.dimension, number, workers));
+    return std::make_unique<Flat>(
+        Flat::build(rows.values, rows.count, rows.dimension, number, codes, workers));
 }
 
 std::unique_ptr<Index> build_graph(const py::array& train, const std::string& distance, py::handle degree,
@@ -344,7 +346,7 @@ PYBIND11_MODULE(_native, module) {
     const auto free_of_gil = py::call_guard<py::gil_scoped_release>();
     module.def("build_forest", &build_forest, py::arg("train").noconvert(), py::arg("distance"),
                py::arg("n_trees"), py::arg("seed"), py::arg("threads"), py::arg("present"), py::arg("path"));
-    module.def("build_flat", &build_flat, py::arg("train").noconvert(), py::arg("distance"),
+    module.def("build_flat", &build_flat, py::arg("train").noconvert(), py::arg("distance"), py::arg("codes"),
                py::arg("threads"));
     module.def("build_graph", &build_graph, py::arg("train").noconvert(), py::arg("distance"),
                py::arg("degree"), py::arg("alpha"), py::arg("seed"), py::arg("threads"));

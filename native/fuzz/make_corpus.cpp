@@ -39,7 +39,8 @@ std::unique_ptr<Index> build(IndexKind kind, Distance distance, const Size& size
     const Vectors vectors =
         takes_bits(distance) ? Vectors(std::span<const Bit>(bits)) : Vectors(std::span<const float>(floats));
     if (kind == IndexKind::flat) {
-        return std::make_unique<Flat>(Flat::build(vectors, size.rows, size.dimension, distance, 1));
+        return std::make_unique<Flat>(
+            Flat::build(vectors, size.rows, size.dimension, distance, size.rows > 30, 1));
     }
     if (kind == IndexKind::graph) {
         GraphOptions options;

@@ -160,47 +160,37 @@ void Index::run(std::size_t count, const Request& request, std::int32_t* ids, fl
     }
 }
 
+std::unique_ptr<Comparison> Index::make_comparison() const {
+    return std::make_unique<ExactComparison>(rows());
+}
+
 /// Compares some vectors with all rows, a few rows at a time: those stay in the cache for all the vectors.
 template <class Read>
 void Index::compare_all(std::size_t first, std::size_t last, const Question& question, std::int32_t* ids,
                         float* distances, Read read) const {
-    constexpr std::size_t rows_at_once = 64;
-    const RowsView view = rows();
     struct One {
         Query query;
         Question question;
-        ExactDistance exact;
-        Nearest nearest;
+        std::unique_ptr<Comparison> comparison;
     };
     std::vector<One> all;
     all.reserve(last - first);
     for (std::size_t i = first; i < last; ++i) {
-        One& one = all.emplace_back(Query(view.shape), question, ExactDistance(view), Nearest());
+        One& one = all.emplace_back(Query(shape()), question, make_comparison());
         read(i, one.query, one.question);
-        one.exact.start(one.query);
-        one.nearest.start(question.k);
+        one.comparison->start(one.query, one.question);
     }
-    std::vector<std::uint32_t> some;
-    const auto compare = [&] {
-        for (One& one : all) {
-            for (const std::uint32_t row : some) {
-                if (row != one.question.itself) one.nearest.add(one.exact.rank(row), row);
-            }
-        }
-        some.clear();
-    };
-    question.selection.for_each(view.shape.rows, [&](std::uint32_t row) {
-        some.push_back(row);
-        if (some.size() == rows_at_once) compare();
+    question.selection.for_blocks(shape().rows, [&](std::span<const std::uint32_t> rows) {
+        for (One& one : all) one.comparison->add(rows);
     });
-    compare();
+    std::uint64_t computed = 0;
     for (std::size_t i = first; i < last; ++i) {
-        One& one = all[i - first];
-        std::vector<Answer> answers = one.nearest.take(one.exact);
-        write_answers(answers, question.k, ids + i * question.k, distances + i * question.k);
+        Comparison& comparison = *all[i - first].comparison;
+        write_answers(comparison.take(), question.k, ids + i * question.k, distances + i * question.k);
+        computed += comparison.distance_computations;
     }
     const std::scoped_lock lock(pool_->mutex);
-    pool_->distance_computations += (last - first) * question.selection.count;
+    pool_->distance_computations += computed;
 }
 
 void Index::query(const Vectors& vectors, std::size_t count, const Request& request, std::int32_t* ids,

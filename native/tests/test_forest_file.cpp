@@ -235,7 +235,8 @@ TEST_CASE("facts that do not fit the sections are refused, and none of any value
         try_facts([](ForestFacts& f) { f.present = f.rows + 1; }, true);
         try_facts([](ForestFacts& f) { f.dimension = 0; }, true);
         for (std::uint32_t other = 0; other < 300; ++other) {
-            try_facts([&](ForestFacts& f) { f.distance = static_cast<Distance>(other); }, other >= distance_names.size());
+            try_facts([&](ForestFacts& f) { f.distance = static_cast<Distance>(other); },
+                      other >= distance_names.size());
         }
         for (const float value : {not_a_number, infinity, -infinity, 0.0f, -1.0f, 3e38f, 1e-45f}) {
             try_facts([&](ForestFacts& f) { f.projection_scale = value; }, false);

@@ -29,7 +29,7 @@ std::unique_ptr<Index> build(IndexKind kind, Distance distance, std::size_t coun
     const auto bits = random_bits(count * dimension, 1);
     const Vectors vectors = takes_bits(distance) ? view(bits) : view(floats);
     if (kind == IndexKind::flat) {
-        return std::make_unique<Flat>(Flat::build(vectors, count, dimension, distance, threads));
+        return std::make_unique<Flat>(Flat::build(vectors, count, dimension, distance, false, threads));
     }
     if (kind == IndexKind::graph) {
         GraphOptions options;

@@ -1,6 +1,7 @@
 #pragma once
 // What all kinds of index have in common: saving, opening, queries from many threads, rows taken out.
 
+#include <array>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
@@ -59,6 +60,20 @@ struct Selection {
                 body(static_cast<std::uint32_t>(first) + static_cast<std::uint32_t>(std::countr_zero(rest)));
             }
         }
+    }
+
+    /// Calls body(rows) for the rows of it, some at a time, rising, where there are `rows`.
+    template <class Body>
+    void for_blocks(std::uint64_t rows, Body body) const {
+        std::array<std::uint32_t, 64> block;
+        std::size_t count = 0;
+        for_each(rows, [&](std::uint32_t row) {
+            block[count++] = row;
+            if (count < block.size()) return;
+            body(std::span<const std::uint32_t>(block));
+            count = 0;
+        });
+        if (count > 0) body(std::span<const std::uint32_t>(block).first(count));
     }
 };
 
@@ -122,6 +137,24 @@ class Searcher {
     virtual void answer(const Question& question, std::int32_t* ids, float* distances) = 0;
 
     Query query;
+    std::uint64_t distance_computations = 0;
+};
+
+/// Compares a vector with rows that are told of, some at a time, and finds the nearest of them.
+class Comparison {
+  public:
+    Comparison() = default;
+    virtual ~Comparison() = default;
+    Comparison(const Comparison&) = delete;
+    Comparison& operator=(const Comparison&) = delete;
+
+    /// The vector in `query`, which it may change, and which stays until `take`. Of the rows to come, that
+    /// of the question itself is passed over.
+    virtual void start(Query& query, const Question& question) = 0;
+    virtual void add(std::span<const std::uint32_t> rows) = 0;
+    /// The `k` nearest, and maybe more, in no order.
+    virtual std::vector<Answer>& take() = 0;
+
     std::uint64_t distance_computations = 0;
 };
 
@@ -217,6 +250,8 @@ class Index {
     Index& operator=(Index&&) noexcept;
 
     virtual std::unique_ptr<Searcher> make_searcher() const = 0;
+    /// What a search that looks at all rows compares them by.
+    virtual std::unique_ptr<Comparison> make_comparison() const;
     virtual void append(const Vectors& vectors, std::size_t count, unsigned threads);
     /// What stands in the header, without padding, whose bytes would be those of chance.
     virtual std::span<const std::byte> header_facts() const = 0;

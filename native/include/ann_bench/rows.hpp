@@ -84,6 +84,12 @@ class Nearest {
         kept_.emplace_back(rank, row);
         if (kept_.size() >= 2 * wanted_ + 64) shrink();
     }
+    /// What is beyond it is not among those wanted.
+    float limit() const { return limit_; }
+    /// Makes the limit the largest rank of those wanted, if there are as many.
+    void settle() {
+        if (kept_.size() >= wanted_) shrink();
+    }
     /// Those wanted, and maybe more, in no order. For those of an ExactDistance their distances stand in
     /// place of ranks.
     std::vector<Answer>& take() { return kept_; }
@@ -98,7 +104,7 @@ class Nearest {
     }
 
     std::size_t wanted_ = 1;
-    float limit_ = 0;  ///< what is beyond it is not among those wanted
+    float limit_ = 0;
     std::vector<Answer> kept_;
 };
 
@@ -135,6 +141,30 @@ class ExactDistance {
     const RowKernels* kernel_;
     const float* query_ = nullptr;
     const std::uint64_t* bits_ = nullptr;
+};
+
+/// Compares each row exactly.
+class ExactComparison final : public Comparison {
+  public:
+    explicit ExactComparison(const RowsView& rows) : exact_(rows) {}
+
+    void start(Query& query, const Question& question) override {
+        exact_.start(query);
+        nearest_.start(question.k);
+        itself_ = question.itself;
+    }
+    void add(std::span<const std::uint32_t> rows) override {
+        for (const std::uint32_t row : rows) {
+            if (row != itself_) nearest_.add(exact_.rank(row), row);
+        }
+        distance_computations += rows.size();
+    }
+    std::vector<Answer>& take() override { return nearest_.take(exact_); }
+
+  private:
+    ExactDistance exact_;
+    Nearest nearest_;
+    std::uint32_t itself_ = no_row;
 };
 
 }  // namespace ann_bench
