@@ -2,6 +2,7 @@
 // header that other files share: the linker might keep this file's version for all.
 
 #include <immintrin.h>
+#include <type_traits>
 
 #include "ann_bench/kernels.hpp"
 
@@ -353,6 +354,49 @@ float l1_with(const float* a, const void* b, std::size_t count) {
 template <class T>
 constexpr RowKernels row_kernels = {dot_with<T>, squared_l2_with<T>, scaled_squared_l2_with<T>, l1_with<T>};
 
+/// Sixteen bytes in 16 bits each.
+template <class T>
+inline __m256i widen(const T* from) {
+    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
+    return std::is_signed_v<T> ? _mm256_cvtepi8_epi16(bytes) : _mm256_cvtepu8_epi16(bytes);
+}
+
+/// The sum over pairs of bytes: `pair` makes eight sums of sixteen of them, `rest` one of one.
+template <class T, class Pair, class Rest>
+inline std::uint32_t sum_bytes(const void* a, const void* b, std::size_t count, Pair pair, Rest rest) {
+    const auto *x = static_cast<const T*>(a), *y = static_cast<const T*>(b);
+    __m256i total = _mm256_setzero_si256();
+    std::size_t i = 0;
+    for (; i + 16 <= count; i += 16) {
+        total = _mm256_add_epi32(total, pair(widen(x + i), widen(y + i)));
+    }
+    auto all = static_cast<std::uint32_t>(sum(total));
+    for (; i < count; ++i) all += static_cast<std::uint32_t>(rest(x[i], y[i]));
+    return all;
+}
+
+template <class T>
+std::int64_t byte_dot(const void* a, const void* b, std::size_t count) {
+    using Sum = std::conditional_t<std::is_signed_v<T>, std::int32_t, std::uint32_t>;
+    return static_cast<Sum>(sum_bytes<T>(
+        a, b, count, [](__m256i x, __m256i y) { return _mm256_madd_epi16(x, y); },
+        [](int x, int y) { return x * y; }));
+}
+
+template <class T>
+std::int64_t byte_squared_l2(const void* a, const void* b, std::size_t count) {
+    return sum_bytes<T>(
+        a, b, count,
+        [](__m256i x, __m256i y) {
+            const __m256i difference = _mm256_sub_epi16(x, y);
+            return _mm256_madd_epi16(difference, difference);
+        },
+        [](int x, int y) { return (x - y) * (x - y); });
+}
+
+template <class T>
+constexpr ByteKernels byte_kernels = {byte_dot<T>, byte_squared_l2<T>};
+
 float dot_f32(const float* a, const float* b, std::size_t count) {
     return dot_with<Floats>(a, b, count);
 }
@@ -398,6 +442,8 @@ const Kernels detail::avx2_kernels = {
     short_code_squares,
     detail::admit_portable,
     {row_kernels<Floats>, row_kernels<Halves>, row_kernels<SignedBytes>, row_kernels<UnsignedBytes>},
+    byte_kernels<std::int8_t>,
+    byte_kernels<std::uint8_t>,
     dot_f32,
     squared_l2_f32,
     scaled_squared_l2_f32,

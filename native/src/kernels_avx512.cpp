@@ -2,6 +2,7 @@
 // function of a header that other files share: the linker might keep this file's version for all.
 
 #include <immintrin.h>
+#include <type_traits>
 
 #include "ann_bench/kernels.hpp"
 
@@ -489,6 +490,49 @@ float l1_with(const float* a, const void* b, std::size_t count) {
 template <class T>
 constexpr RowKernels row_kernels = {dot_with<T>, squared_l2_with<T>, scaled_squared_l2_with<T>, l1_with<T>};
 
+/// Up to 32 bytes in 16 bits each, zeros where `lanes` are not set.
+template <class T>
+inline __m512i widen(const T* from, __mmask32 lanes) {
+    const __m256i bytes = _mm256_maskz_loadu_epi8(lanes, from);
+    return std::is_signed_v<T> ? _mm512_cvtepi8_epi16(bytes) : _mm512_cvtepu8_epi16(bytes);
+}
+
+/// The sum over pairs of bytes: pair(total, x, y) adds that of 32 of them.
+template <class T, class Pair>
+inline std::uint32_t sum_bytes(const void* a, const void* b, std::size_t count, Pair pair) {
+    const auto *x = static_cast<const T*>(a), *y = static_cast<const T*>(b);
+    constexpr __mmask32 all = 0xffff'ffff;
+    __m512i even = _mm512_setzero_si512(), odd = even;
+    std::size_t i = 0;
+    for (; i + 64 <= count; i += 64) {
+        even = pair(even, widen(x + i, all), widen(y + i, all));
+        odd = pair(odd, widen(x + i + 32, all), widen(y + i + 32, all));
+    }
+    for (; i < count; i += 32) {
+        const __mmask32 lanes = count - i >= 32 ? all : (__mmask32{1} << (count - i)) - 1;
+        even = pair(even, widen(x + i, lanes), widen(y + i, lanes));
+    }
+    return static_cast<std::uint32_t>(_mm512_reduce_add_epi32(_mm512_add_epi32(even, odd)));
+}
+
+template <class T>
+std::int64_t byte_dot(const void* a, const void* b, std::size_t count) {
+    using Sum = std::conditional_t<std::is_signed_v<T>, std::int32_t, std::uint32_t>;
+    return static_cast<Sum>(sum_bytes<T>(
+        a, b, count, [](__m512i total, __m512i x, __m512i y) { return _mm512_dpwssd_epi32(total, x, y); }));
+}
+
+template <class T>
+std::int64_t byte_squared_l2(const void* a, const void* b, std::size_t count) {
+    return sum_bytes<T>(a, b, count, [](__m512i total, __m512i x, __m512i y) {
+        const __m512i difference = _mm512_sub_epi16(x, y);
+        return _mm512_dpwssd_epi32(total, difference, difference);
+    });
+}
+
+template <class T>
+constexpr ByteKernels byte_kernels = {byte_dot<T>, byte_squared_l2<T>};
+
 float dot_f32(const float* a, const float* b, std::size_t count) {
     return dot_with<Floats>(a, b, count);
 }
@@ -534,6 +578,8 @@ const Kernels detail::avx512_kernels = {
     short_code_squares,
     admit,
     {row_kernels<Floats>, row_kernels<Halves>, row_kernels<SignedBytes>, row_kernels<UnsignedBytes>},
+    byte_kernels<std::int8_t>,
+    byte_kernels<std::uint8_t>,
     dot_f32,
     squared_l2_f32,
     scaled_squared_l2_f32,

@@ -1,6 +1,7 @@
 // The kernels in plain C++: what the others are tested against, and what other processors run.
 
 #include <cstring>
+#include <type_traits>
 
 #include "ann_bench/kernels.hpp"
 #include "ann_bench/vectors.hpp"
@@ -216,6 +217,29 @@ float l1_with(const float* a, const void* row, std::size_t count) {
 template <class T>
 constexpr RowKernels row_kernels = {dot_with<T>, squared_l2_with<T>, scaled_squared_l2_with<T>, l1_with<T>};
 
+/// The sum of term(a, b), which fits 32 bits, of products of signed bytes with a sign.
+template <class T, class Term>
+std::uint32_t sum_bytes(const void* a, const void* b, std::size_t count, Term term) {
+    const auto *x = static_cast<const T*>(a), *y = static_cast<const T*>(b);
+    std::uint32_t sum = 0;
+    for (std::size_t i = 0; i < count; ++i) sum += static_cast<std::uint32_t>(term(x[i], y[i]));
+    return sum;
+}
+
+template <class T>
+std::int64_t byte_dot(const void* a, const void* b, std::size_t count) {
+    using Sum = std::conditional_t<std::is_signed_v<T>, std::int32_t, std::uint32_t>;
+    return static_cast<Sum>(sum_bytes<T>(a, b, count, [](int x, int y) { return x * y; }));
+}
+
+template <class T>
+std::int64_t byte_squared_l2(const void* a, const void* b, std::size_t count) {
+    return sum_bytes<T>(a, b, count, [](int x, int y) { return (x - y) * (x - y); });
+}
+
+template <class T>
+constexpr ByteKernels byte_kernels = {byte_dot<T>, byte_squared_l2<T>};
+
 float dot_f32(const float* a, const float* b, std::size_t count) {
     return dot_with<float>(a, b, count);
 }
@@ -291,6 +315,8 @@ const Kernels detail::portable_kernels = {
     short_code_squares,
     detail::admit_portable,
     {row_kernels<float>, row_kernels<Half>, row_kernels<std::int8_t>, row_kernels<std::uint8_t>},
+    byte_kernels<std::int8_t>,
+    byte_kernels<std::uint8_t>,
     dot_f32,
     squared_l2_f32,
     scaled_squared_l2_f32,

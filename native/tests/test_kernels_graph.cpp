@@ -148,6 +148,38 @@ void check_rows(RowType type, Make make) {
 
 }  // namespace
 
+TEST_CASE("sums over bytes are exact, at all their edges and for the most bytes that there can be") {
+    Random random(7);
+    Room room_a, room_b;
+    const auto check = [&](std::size_t count, bool extreme) {
+        std::vector<std::uint8_t> a(count), b(count);
+        for (std::size_t i = 0; i < count; ++i) {
+            a[i] = static_cast<std::uint8_t>(extreme ? 0x80 : random.below(256));
+            b[i] = static_cast<std::uint8_t>(extreme ? 0x7f + random.below(2) : random.below(256));
+        }
+        const std::uint8_t* const at_a = room_a.copy(a, count % 3);
+        const std::uint8_t* const at_b = room_b.copy(b, count % 5);
+        std::int64_t dot[2] = {}, squares[2] = {};
+        for (std::size_t i = 0; i < count; ++i) {
+            const int x = a[i], y = b[i], sx = static_cast<std::int8_t>(a[i]),
+                      sy = static_cast<std::int8_t>(b[i]);
+            dot[0] += x * y;
+            dot[1] += sx * sy;
+            squares[0] += (x - y) * (x - y);
+            squares[1] += (sx - sy) * (sx - sy);
+        }
+        CAPTURE(count);
+        for_each_isa([&](const Kernels& k) {
+            CHECK(k.unsigned_bytes.dot(at_a, at_b, count) == dot[0]);
+            CHECK(k.unsigned_bytes.squared_l2(at_a, at_b, count) == squares[0]);
+            CHECK(k.signed_bytes.dot(at_a, at_b, count) == dot[1]);
+            CHECK(k.signed_bytes.squared_l2(at_a, at_b, count) == squares[1]);
+        });
+    };
+    for (std::size_t count = 0; count <= 200; ++count) check(count, false);
+    for (const bool extreme : {false, true}) check(65'535, extreme);
+}
+
 TEST_CASE("rows of every type are compared as the floats that they stand for, to the last bit") {
     check_rows<float>(RowType::f32, [](Random& random) {
         return static_cast<float>(static_cast<std::int32_t>(random.next())) * 0x1p-31f;

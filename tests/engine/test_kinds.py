@@ -298,3 +298,18 @@ def test_neither_file_nor_answers_depend_on_the_instruction_set(tmp_path: Path) 
             assert "this processor runs" in done.stderr
     assert len(printed["portable"]) == 18
     assert all(hashes == printed["portable"] for hashes in printed.values())
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8])
+@pytest.mark.parametrize(("kind", "distance"), [(Flat, "euclidean"), (Flat, "angular"), (Graph, "dot")])
+def test_bytes_are_compared_exactly(kind: Any, distance: str, dtype: Any) -> None:
+    """Rows of bytes have their exact distances from bytes, from zeros and from what is between bytes."""
+    rng, edges = np.random.default_rng(3), np.iinfo(dtype)
+    train = rng.integers(edges.min, edges.max, (300, 77), endpoint=True).astype(dtype)
+    queries = rng.integers(edges.min, edges.max, (6, 77), endpoint=True).astype(np.float32)
+    queries[0], queries[1], queries[2] = edges.max, 0, train[5]
+    queries[4] += 0.5
+    queries[5] *= 3
+    ids, distances = kind.build(train, distance).query(queries, 300)
+    expected = np.take_along_axis(exact_distances(distance, queries, train.astype(np.float32)), ids, axis=1)
+    np.testing.assert_allclose(distances, expected, rtol=2e-6, atol=1e-6)

@@ -57,6 +57,12 @@ struct RowKernels {
     float (*l1)(const float* vector, const void* row, std::size_t count);
 };
 
+/// Exact sums over two vectors of `count` <= 65535 bytes, signed or not.
+struct ByteKernels {
+    std::int64_t (*dot)(const void* a, const void* b, std::size_t count);
+    std::int64_t (*squared_l2)(const void* a, const void* b, std::size_t count);
+};
+
 /// Keys of a walk through a graph beyond those that it has, which may be overwritten.
 inline constexpr std::size_t pool_room = 16;
 
@@ -146,6 +152,8 @@ struct Kernels {
 
     /// For rows of each type but bits, by its number.
     RowKernels rows[4];
+
+    ByteKernels signed_bytes, unsigned_bytes;
 
     // Over floats of any number, at any address.
     float (*dot_f32)(const float* a, const float* b, std::size_t count);

@@ -114,11 +114,7 @@ void make_unit(std::span<float> vector);
 /// The exact distances of rows from one vector.
 class ExactDistance {
   public:
-    explicit ExactDistance(const RowsView& rows)
-        : rows_(rows),
-          stride_(rows.stride()),
-          kernel_(rows.type == RowType::bits ? nullptr
-                                             : &kernels().rows[static_cast<std::size_t>(rows.type)]) {}
+    explicit ExactDistance(const RowsView& rows);
 
     /// The vector that distances are from, as long as the next does not start. An angular one gets unit
     /// length.
@@ -136,11 +132,19 @@ class ExactDistance {
     }
 
   private:
+    bool take_bytes(const std::vector<float>& vector);
+    float rank_of_bytes(std::uint32_t row, const std::byte* at) const;
+    float close_rank(const std::byte* at, float inverse_norm) const;
+
     RowsView rows_;
     std::size_t stride_;
     const RowKernels* kernel_;
+    const ByteKernels* byte_kernel_ = nullptr;  ///< where rows are bytes
     const float* query_ = nullptr;
     const std::uint64_t* bits_ = nullptr;
+    std::vector<std::uint8_t> bytes_;  ///< the query, where it is of bytes as the rows are
+    bool of_bytes_ = false;
+    float inverse_norm_ = 0;  ///< of the query
 };
 
 /// Compares each row exactly.
