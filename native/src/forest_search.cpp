@@ -307,23 +307,6 @@ void ForestSearch::scan(const ForestScratch::Leaf& one) {
     scratch_.threshold.tighten();
 }
 
-/// The smallest limit that `count` scores are below.
-std::int64_t ForestSearch::limit_of(std::size_t count) const {
-    const auto& scores = scratch_.scores;
-    std::int64_t low = *std::min_element(scores.begin(), scores.end());
-    std::int64_t high = std::int64_t{*std::max_element(scores.begin(), scores.end())} + 1;
-    while (low < high) {
-        const std::int64_t middle = low + (high - low) / 2;
-        const auto limit = static_cast<std::int32_t>(std::min<std::int64_t>(middle, 0x7fff'ffff));
-        if (kernel_.count_below(scores.data(), scores.size(), limit) >= count) {
-            high = middle;
-        } else {
-            low = middle + 1;
-        }
-    }
-    return high;
-}
-
 /// Leaves the `rerank` best candidates, or a few more, in `ids`.
 void ForestSearch::narrow(std::size_t rerank) {
     auto& ids = scratch_.ids;
@@ -347,7 +330,7 @@ void ForestSearch::narrow(std::size_t rerank) {
         scores[i] = static_cast<std::int32_t>(static_cast<std::uint32_t>(index_.code_terms[ids[i]]) -
                                               16u * static_cast<std::uint32_t>(scores[i]));
     }
-    const std::int64_t limit_here = limit_of(rerank);
+    const std::int64_t limit_here = limit_of(scores, rerank);
     std::size_t kept = 0;
     for (std::size_t i = 0; i < ids.size(); ++i) {
         if (scores[i] < limit_here) ids[kept++] = ids[i];

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <stdexcept>
 
+#include "ann_bench/threshold.hpp"
 #include "graph_builder.hpp"
 
 namespace ann_bench {
@@ -53,12 +54,9 @@ class GraphSearcher final : public Searcher {
                 return static_cast<std::size_t>(
                     std::min(std::ceil(static_cast<double>(number) * rarity), static_cast<double>(rows)));
             };
-            Sight sight{more(question.effort.reach), more(question.k), more(rerank)};
-            sight.followed = std::max<std::size_t>(sight.followed, 1);
-            sight.kept = std::max(sight.kept, sight.followed);
-            const bool few =
-                selection.count / codes_per_vertex <= sight.followed || selection.count / 8 <= sight.kept;
-            if (few || !walk(question, sight, rerank)) compare_codes(question, rerank);
+            const std::size_t followed = std::max<std::size_t>(more(question.effort.reach), 1);
+            const bool few = selection.count / codes_per_vertex <= followed;
+            if (few || !walk(question, followed, rerank)) compare_codes(question, rerank);
         }
         write_answers(answers_, question.k, ids, distances);
     }
@@ -72,19 +70,50 @@ class GraphSearcher final : public Searcher {
         query_code(code, view_.facts.width, query_code_.as<std::int8_t>().data());
     }
 
-    /// Returns false if it did not find as many rows as there are.
-    bool walk(const Question& question, const Sight& sight, std::size_t rerank) {
-        const std::span keys = walk_.walk(query_code_.as<std::int8_t>().data(), sight, question.itself);
-        distance_computations += walk_.scored();
-        candidates_.clear();
-        for (const std::uint64_t key : keys) {
-            if (candidates_.size() == rerank) break;
-            if (question.selection.has(vertex_of(key))) candidates_.push_back(vertex_of(key));
-        }
+    /// Returns false if it does not find enough rows with less work than comparing all codes.
+    bool walk(const Question& question, std::size_t followed, std::size_t rerank) {
         const std::uint64_t others = question.selection.count - (question.itself != no_row ? 1 : 0);
-        if (candidates_.size() < std::min<std::uint64_t>(question.k, others)) return false;
+        const std::uint64_t wanted = std::min<std::uint64_t>(question.k, others);
+        for (;; followed *= 2) {
+            const std::span keys =
+                walk_.walk(query_code_.as<std::int8_t>().data(), followed, question.itself);
+            distance_computations += walk_.scored();
+            candidates_.clear();
+            if (rerank <= keys.size() && question.selection.all()) {
+                for (const std::uint64_t key : keys.first(rerank)) candidates_.push_back(vertex_of(key));
+            } else {
+                choose(question.selection, rerank);
+            }
+            if (candidates_.size() >= wanted) break;
+            if (walk_.scored() * 2 > question.selection.count || followed >= view_.facts.rows) return false;
+        }
         rank();
         return true;
+    }
+
+    /// Makes candidates of the `rerank` nearest by their codes, or a few more, of all that a walk saw.
+    void choose(const Selection& selection, std::size_t rerank) {
+        const std::span seen = walk_.seen();
+        std::span<const std::int32_t> distances = walk_.distances();
+        if (!selection.all()) {
+            distances_.clear();
+            for (std::size_t i = 0; i < seen.size(); ++i) {
+                if (!selection.has(seen[i])) continue;
+                candidates_.push_back(seen[i]);
+                distances_.push_back(distances[i]);
+            }
+            distances = distances_;
+        } else {
+            candidates_.assign(seen.begin(), seen.end());
+        }
+        if (candidates_.size() <= rerank) return;
+        const std::int64_t limit = limit_of(distances, rerank);
+        std::size_t kept = 0;
+        for (std::size_t i = 0; i < candidates_.size(); ++i) {
+            candidates_[kept] = candidates_[i];
+            kept += distances[i] < limit;
+        }
+        candidates_.resize(kept);
     }
 
     /// Compares the codes of all rows that may be answers.
@@ -144,6 +173,7 @@ class GraphSearcher final : public Searcher {
     Buffer code_, query_code_;
     Nearest nearest_;
     std::vector<std::uint32_t> candidates_;
+    std::vector<std::int32_t> distances_;  ///< of candidates, by their codes
     std::vector<Answer> answers_;
 };
 

@@ -25,43 +25,50 @@ inline void prefetch(const void* from, std::size_t bytes) {
 
 }  // namespace
 
-GraphWalk::GraphWalk(const WalkedGraph& graph)
-    : graph_(graph),
-      visited_(graph.vertices),
-      met_(graph.degree),
-      next_(graph.degree),
-      distances_(std::max<std::size_t>(graph.degree, most_entries)) {}
+GraphWalk::GraphWalk(const WalkedGraph& graph) : graph_(graph), visited_(graph.vertices) {}
+
+/// Sees to it that so many vertices can be seen.
+void GraphWalk::make_room(std::size_t count) {
+    if (seen_.size() >= count) return;
+    seen_.resize(2 * count);
+    distances_.resize(2 * count);
+}
 
 /// Puts the nearest of the entries into the pool.
-void GraphWalk::begin(const std::int8_t* query, std::size_t capacity, std::uint32_t itself) {
+void GraphWalk::begin(const std::int8_t* query, std::size_t followed, std::uint32_t itself) {
     if (++walk_ == 0) {
         std::fill(visited_.begin(), visited_.end(), std::uint8_t{0});
         walk_ = 1;
     }
     if (itself < graph_.vertices) visited_[itself] = walk_;
-    if (pool_.size() < capacity + pool_room) pool_.resize(capacity + pool_room);
+    if (pool_.size() < followed + pool_room) pool_.resize(followed + pool_room);
+    std::array<std::int32_t, most_entries> distances;
     kernel_.short_code_squares(graph_.entry_codes, places.data(), graph_.entry_count, query, graph_.width,
-                               distances_.data());
+                               distances.data());
     std::array<std::uint64_t, first_vertices + 1 + pool_room> nearest;
     std::size_t lowest = 0;
     const std::size_t found = kernel_.admit(nearest.data(), 0, first_vertices + 1, graph_.entries,
-                                            distances_.data(), graph_.entry_count, &lowest);
-    size_ = 0;
-    for (std::size_t i = 0; i < found && size_ < std::min(first_vertices, capacity); ++i) {
+                                            distances.data(), graph_.entry_count, &lowest);
+    size_ = seen_count_ = 0;
+    make_room(first_vertices);
+    for (std::size_t i = 0; i < found && size_ < std::min(first_vertices, followed); ++i) {
         const std::uint32_t vertex = vertex_of(nearest[i]);
         if (vertex >= graph_.vertices || visited_[vertex] == walk_) continue;
         visited_[vertex] = walk_;
         pool_[size_++] = nearest[i];
+        seen_[seen_count_] = vertex;
+        distances_[seen_count_++] = static_cast<std::int32_t>(nearest[i] >> 32);
         prefetch(graph_.edges_of(vertex), graph_.degree * sizeof(std::uint32_t));
     }
-    scored_ = graph_.entry_count;
+    begun_ = seen_count_;
 }
 
-/// Puts the ends of a vertex's edges that are new into next_, calls for their codes, and returns their
-/// number.
-std::size_t GraphWalk::follow(std::uint32_t vertex) {
+/// Puts the ends of a vertex's edges that are new among those seen, from place `to` on, calls for their
+/// codes, and returns their number.
+std::size_t GraphWalk::follow(std::uint32_t vertex, std::size_t to) {
+    make_room(to + graph_.degree);
     const std::uint32_t* const edges = graph_.edges_of(vertex);
-    std::uint32_t* const next = next_.data();
+    std::uint32_t* const next = seen_.data() + to;
     std::uint8_t* const visited = visited_.data();
     const auto vertices = static_cast<std::uint32_t>(graph_.vertices);
     const std::size_t degree = graph_.degree;
@@ -86,29 +93,27 @@ void GraphWalk::look_ahead(std::size_t from) const {
     }
 }
 
-std::span<const std::uint64_t> GraphWalk::walk(const std::int8_t* query, const Sight& sight,
+std::span<const std::uint64_t> GraphWalk::walk(const std::int8_t* query, std::size_t followed,
                                                std::uint32_t itself) {
-    begin(query, sight.kept, itself);
-    std::size_t at = 0, waiting = 0;
+    begin(query, followed, itself);
+    std::size_t at = 0, waiting = 0;  // vertices that were seen last, whose distances are not known yet
     for (;;) {
         while (at < size_ && (pool_[at] & 1) != 0) ++at;
-        const std::size_t end = size_ < sight.least ? size_ : std::min(size_, sight.followed);
         std::size_t count = 0;
-        if (at < end) {
+        if (at < size_) {
             pool_[at] |= 1;
-            count = follow(vertex_of(pool_[at]));
+            count = follow(vertex_of(pool_[at]), seen_count_ + waiting);
         } else if (waiting == 0) {
             break;
         }
         if (waiting > 0) {
-            kernel_.short_code_squares(graph_.codes, met_.data(), waiting, query, graph_.width,
-                                       distances_.data());
-            size_ =
-                kernel_.admit(pool_.data(), size_, sight.kept, met_.data(), distances_.data(), waiting, &at);
-            scored_ += waiting;
+            const std::uint32_t* const met = seen_.data() + seen_count_;
+            std::int32_t* const distances = distances_.data() + seen_count_;
+            kernel_.short_code_squares(graph_.codes, met, waiting, query, graph_.width, distances);
+            size_ = kernel_.admit(pool_.data(), size_, followed, met, distances, waiting, &at);
+            seen_count_ += waiting;
         }
         look_ahead(at);
-        met_.swap(next_);
         waiting = count;
     }
     return {pool_.data(), size_};

@@ -70,7 +70,6 @@ class ForestSearch {
     template <bool filtered>
     void scan(const ForestScratch::Leaf& leaf);
     void compare_all();
-    std::int64_t limit_of(std::size_t count) const;
     void narrow(std::size_t rerank);
     void rank();
 

@@ -30,13 +30,6 @@ struct WalkedGraph {
     const std::uint32_t* edges_of(std::uint32_t vertex) const { return edges + std::size_t{vertex} * degree; }
 };
 
-/// How far a walk goes.
-struct Sight {
-    std::size_t followed;  ///< it ends where it was at so many of the nearest vertices that it saw,
-    std::size_t least;     ///< and knows so many, or there is no way on
-    std::size_t kept;      ///< vertices that it remembers, not less than the others
-};
-
 /// Walks, one at a time; memory serves one after another.
 ///
 /// Best-first search (Malkov & Yashunin 2018 and many before) as a pipeline: the edges of the next vertex are
@@ -46,28 +39,34 @@ class GraphWalk {
   public:
     explicit GraphWalk(const WalkedGraph& graph);
 
-    /// The keys of the vertices nearest to a query, nearest first (see vertex_key; their lowest bit means
-    /// nothing now): `sight.kept` of them at most. `query` is a code as Kernels::short_code_squares takes it;
-    /// `itself` is a vertex that is not there. Valid until the next walk.
-    std::span<const std::uint64_t> walk(const std::int8_t* query, const Sight& sight, std::uint32_t itself);
+    /// Walks until it was at the `followed` nearest of the vertices that it saw, or there is no way on, and
+    /// gives their keys, nearest first (see vertex_key; their lowest bit means nothing now). `query` is a
+    /// code as Kernels::short_code_squares takes it; `itself` is a vertex that is not there. Valid until the
+    /// next walk.
+    std::span<const std::uint64_t> walk(const std::int8_t* query, std::size_t followed, std::uint32_t itself);
 
-    /// Vertices whose distance the last walk estimated.
-    std::size_t scored() const { return scored_; }
+    /// The vertices that the last walk saw, each once, and their distances. Valid until the next walk.
+    std::span<const std::uint32_t> seen() const { return {seen_.data(), seen_count_}; }
+    std::span<const std::int32_t> distances() const { return {distances_.data(), seen_count_}; }
+
+    /// Distances that the last walk estimated.
+    std::size_t scored() const { return graph_.entry_count + seen_count_ - begun_; }
 
   private:
-    void begin(const std::int8_t* query, std::size_t capacity, std::uint32_t itself);
-    std::size_t follow(std::uint32_t vertex);
+    void begin(const std::int8_t* query, std::size_t followed, std::uint32_t itself);
+    std::size_t follow(std::uint32_t vertex, std::size_t to);
     void look_ahead(std::size_t from) const;
+    void make_room(std::size_t count);
 
     WalkedGraph graph_;
     const Kernels& kernel_ = kernels();
     std::vector<std::uint8_t> visited_;  ///< the number of the walk that was there last
     std::uint8_t walk_ = 0;
     std::vector<std::uint64_t> pool_;
-    std::size_t size_ = 0;                   ///< keys in the pool
-    std::vector<std::uint32_t> met_, next_;  ///< vertices to be scored: those of the last vertex, of this one
+    std::size_t size_ = 0;  ///< keys in the pool
+    std::vector<std::uint32_t> seen_;
     std::vector<std::int32_t> distances_;
-    std::size_t scored_ = 0;
+    std::size_t seen_count_ = 0, begun_ = 0;  ///< vertices seen; the first of them, which are entries
 };
 
 }  // namespace ann_bench

@@ -6,7 +6,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <span>
 #include <vector>
+
+#include "ann_bench/kernels.hpp"
 
 namespace ann_bench {
 
@@ -46,6 +49,22 @@ class Threshold {
     std::uint32_t last_ = 0;
     float limit_ = 0;
 };
+
+/// The smallest limit that `count` of the values, which are as many at least, are below.
+inline std::int64_t limit_of(std::span<const std::int32_t> values, std::size_t count) {
+    std::int64_t low = *std::min_element(values.begin(), values.end());
+    std::int64_t high = std::int64_t{*std::max_element(values.begin(), values.end())} + 1;
+    while (low < high) {
+        const std::int64_t middle = low + (high - low) / 2;
+        const auto limit = static_cast<std::int32_t>(std::min<std::int64_t>(middle, 0x7fff'ffff));
+        if (kernels().count_below(values.data(), values.size(), limit) >= count) {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    return high;
+}
 
 inline void Threshold::start(std::size_t wanted) {
     wanted_ = wanted;
