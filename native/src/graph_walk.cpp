@@ -9,9 +9,6 @@
 namespace ann_bench {
 namespace {
 
-/// Vertices whose edges are called for before the walk comes to them.
-constexpr std::size_t vertices_ahead = 3;
-
 constexpr auto places = [] {
     std::array<std::uint32_t, most_entries> numbers{};
     std::iota(numbers.begin(), numbers.end(), 0u);
@@ -58,7 +55,6 @@ void GraphWalk::begin(const std::int8_t* query, std::size_t followed, std::uint3
         pool_[size_++] = nearest[i];
         seen_[seen_count_] = vertex;
         distances_[seen_count_++] = static_cast<std::int32_t>(nearest[i] >> 32);
-        prefetch(graph_.edges_of(vertex), graph_.degree * sizeof(std::uint32_t));
     }
     begun_ = seen_count_;
 }
@@ -84,28 +80,23 @@ std::size_t GraphWalk::follow(std::uint32_t vertex, std::size_t to) {
     return count;
 }
 
-void GraphWalk::look_ahead(std::size_t from) const {
-    std::size_t left = vertices_ahead;
-    for (std::size_t i = from; i < size_ && left > 0; ++i) {
-        if ((pool_[i] & 1) != 0) continue;
-        prefetch(graph_.edges_of(vertex_of(pool_[i])), graph_.degree * sizeof(std::uint32_t));
-        --left;
-    }
-}
-
 std::span<const std::uint64_t> GraphWalk::walk(const std::int8_t* query, std::size_t followed,
                                                std::uint32_t itself) {
     begin(query, followed, itself);
-    std::size_t at = 0, waiting = 0;  // vertices that were seen last, whose distances are not known yet
+    std::size_t at = 0;
+    // In flight: a vertex whose edges were called for, and vertices, the last ones seen, whose codes were.
+    std::uint32_t next = no_row;
+    std::size_t waiting = 0;
     for (;;) {
         while (at < size_ && (pool_[at] & 1) != 0) ++at;
-        std::size_t count = 0;
+        std::uint32_t after = no_row;
         if (at < size_) {
             pool_[at] |= 1;
-            count = follow(vertex_of(pool_[at]), seen_count_ + waiting);
-        } else if (waiting == 0) {
-            break;
+            after = vertex_of(pool_[at]);
+            prefetch(graph_.edges_of(after), graph_.degree * sizeof(std::uint32_t));
         }
+        if (after == no_row && next == no_row && waiting == 0) break;
+        const std::size_t count = next == no_row ? 0 : follow(next, seen_count_ + waiting);
         if (waiting > 0) {
             const std::uint32_t* const met = seen_.data() + seen_count_;
             std::int32_t* const distances = distances_.data() + seen_count_;
@@ -113,7 +104,7 @@ std::span<const std::uint64_t> GraphWalk::walk(const std::int8_t* query, std::si
             size_ = kernel_.admit(pool_.data(), size_, followed, met, distances, waiting, &at);
             seen_count_ += waiting;
         }
-        look_ahead(at);
+        next = after;
         waiting = count;
     }
     return {pool_.data(), size_};

@@ -32,9 +32,10 @@ struct WalkedGraph {
 
 /// Walks, one at a time; memory serves one after another.
 ///
-/// Best-first search (Malkov & Yashunin 2018 and many before) as a pipeline: the edges of the next vertex are
-/// followed, and the codes at their ends called for, before those at the ends of the last one's are scored.
-/// Numbers of vertices that a damaged file may hold are checked where they are used.
+/// Best-first search (Malkov & Yashunin 2018 and many before) as a pipeline of three steps, so that nothing
+/// is waited for that was not called for a step before: the edges of the next vertex are called for; those of
+/// the one before are followed, and the codes at their ends called for; those of the one before that are
+/// scored. Numbers of vertices that a damaged file may hold are checked where they are used.
 class GraphWalk {
   public:
     explicit GraphWalk(const WalkedGraph& graph);
@@ -55,7 +56,6 @@ class GraphWalk {
   private:
     void begin(const std::int8_t* query, std::size_t followed, std::uint32_t itself);
     std::size_t follow(std::uint32_t vertex, std::size_t to);
-    void look_ahead(std::size_t from) const;
     void make_room(std::size_t count);
 
     WalkedGraph graph_;
