@@ -6,8 +6,9 @@ are told are those of the other.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,6 @@ from ann_bench.compare.sides import Side, check_alike
 from ann_bench.config import BuildGroup, Value
 from ann_bench.datasets import Dataset
 from ann_bench.distances import distances_to
-from ann_bench.runner.launch import Worker
 
 SEARCH_NS = 2_000_000_000
 SEARCHED_QUERIES = 500
@@ -33,6 +33,8 @@ _MOST_OTHER_SHARE = 0.02
 _BUILDS_FOR_LUCK = (16, 8)
 _BUILDING_FOR_LUCK_S = 120.0
 _DRAWS = 200
+# Times that a look comes back to each setting.
+_TURNS = 5
 # Standard deviations of what two halves of the queries differ by.
 _ROOM = 2.0
 
@@ -313,33 +315,41 @@ class Survey:
         return max(SEARCHED_QUERIES, int(SEARCH_NS / slowest))
 
     def _look(self, index: Index, queries: Sequence[Mapping[str, Any]], part: Part) -> _Look:
-        """Search with each of these settings once; tell recall, time and answers."""
+        """Search with each of these settings once; tell recall, time and answers.
+
+        Some queries at a time, all settings by turns in a random order: a restless minute falls on all of
+        them, and the median over those turns is their time.
+        """
         look, count = _Look(), self._count(part)
+        random = Random(self._asked.seed)  # noqa: S311 - an order, not a secret
+        ids: list[list[npt.NDArray[np.int32]]] = [[] for _ in queries]
+        ns_per_query: list[list[float]] = [[] for _ in queries]
         with part.bench.loaded(index, "look") as worker:
             look.build_info = dict(worker.build_info)
-            for query in queries:
-                worker.request("set_query", "set_query", self._bench.search_s, threads=1, parameters=query)
-                ids, timed_ns = self._run(worker, count, look.counters)
-                right, attainable = self._right(ids, part.numbers[:count])
-                recall = float(right.sum() / max(attainable, 1))
-                searched = Searched(dict(query), recall, timed_ns / count)
-                look.searched.append(searched)
-                look.right[searched.key] = right
-                look.answers[searched.key] = ids.tobytes()
+            for first, last in self._turns(count):
+                for number in random.sample(range(len(queries)), len(queries)):
+                    parameters = queries[number]
+                    worker.request(
+                        "set_query", "set_query", self._bench.search_s, threads=1, parameters=parameters
+                    )
+                    reply = worker.request("run", "search", self._bench.search_s, first=first, last=last)
+                    ids[number].append(np.load(reply["ids"]))
+                    ns_per_query[number].append(reply["timed_ns"] / (last - first))
+                    look.counters.append(reply["counters"])
+        for query, parts, times in zip(queries, ids, ns_per_query, strict=True):
+            answers = np.concatenate(parts)
+            right, attainable = self._right(answers, part.numbers[:count])
+            recall = float(right.sum() / max(attainable, 1))
+            searched = Searched(dict(query), recall, float(np.median(times)))
+            look.searched.append(searched)
+            look.right[searched.key] = right
+            look.answers[searched.key] = answers.tobytes()
         return look
 
-    def _run(
-        self, worker: Worker, count: int, counters: list[dict[str, Any]]
-    ) -> tuple[npt.NDArray[np.int32], int]:
-        """Return the answers to so many queries, and the nanoseconds they took; add what was counted."""
-        step = self._bench.queries_per_call if self._asked.batch else count
-        parts, timed_ns = [], 0
-        for first in range(0, count, step):
-            reply = worker.request("run", "search", self._bench.search_s, first=first, last=first + step)
-            parts.append(np.load(reply["ids"]))
-            timed_ns += reply["timed_ns"]
-            counters.append(reply["counters"])
-        return np.concatenate(parts), timed_ns
+    def _turns(self, count: int) -> Iterator[tuple[int, int]]:
+        """Return the first and last of the queries of each turn: one call of a batch, or a fifth of them."""
+        step = self._bench.queries_per_call if self._asked.batch else max(1, -(-count // _TURNS))
+        return ((first, min(first + step, count)) for first in range(0, count, step))
 
     def _right(
         self, ids: npt.NDArray[np.int32], asked: npt.NDArray[np.int64]
