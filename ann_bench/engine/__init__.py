@@ -10,9 +10,10 @@
 """
 
 from ann_bench.engine._native import DamagedIndexError, build_info
+from ann_bench.engine.cluster import Cluster
 from ann_bench.engine.flat import Flat
 from ann_bench.engine.forest import Forest
 from ann_bench.engine.graph import Graph
 from ann_bench.engine.index import Index
 
-__all__ = ["DamagedIndexError", "Flat", "Forest", "Graph", "Index", "build_info"]
+__all__ = ["Cluster", "DamagedIndexError", "Flat", "Forest", "Graph", "Index", "build_info"]

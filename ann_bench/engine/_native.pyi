@@ -22,6 +22,14 @@ def build_forest(
     present: npt.NDArray[np.uint32] | None,
     path: bytes | None,
 ) -> Index: ...
+def build_cluster(
+    train: EngineArray,
+    distance: str,
+    clusters: int | None,
+    assignments: int | None,
+    seed: int,
+    threads: int,
+) -> Index: ...
 def build_graph(
     train: EngineArray, distance: str, degree: int | None, alpha: float, seed: int, threads: int
 ) -> Index: ...

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ann_bench.engine.cluster import Cluster
 from ann_bench.engine.flat import Flat
 from ann_bench.engine.forest import Forest
 from ann_bench.engine.graph import Graph
@@ -15,10 +16,11 @@ from ann_bench.engine.tuning import Tuner
 if TYPE_CHECKING:
     from ann_bench.engine.kind import KindOfIndex
 
-KINDS: dict[str, type[KindOfIndex]] = {kind.kind: kind for kind in (Flat, Forest, Graph)}
+KINDS: dict[str, type[KindOfIndex]] = {kind.kind: kind for kind in (Flat, Forest, Graph, Cluster)}
 
 DISTANCES = ("euclidean", "angular", "dot", "hamming", "manhattan", "jaccard")
 GRAPH_DISTANCES = ("euclidean", "angular", "dot")
+CLUSTER_DISTANCES = ("euclidean", "angular")
 
 FEW_ROWS = 1000
 """With fewer rows than this nothing is worth building."""

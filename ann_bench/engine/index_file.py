@@ -21,7 +21,7 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
         If the file cannot be read.
     """
     description = _native.describe_file(os.fsencode(path))
-    known = description["kind"] in ("flat", "forest", "graph")
+    known = description["kind"] in ("flat", "forest", "graph", "cluster")
     facts = _native.open_index(os.fsencode(path), "mmap").info() if known else None
     return description | {"facts": facts}
 

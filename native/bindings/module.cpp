@@ -14,6 +14,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include "ann_bench/cluster.hpp"
 #include "ann_bench/flat.hpp"
 #include "ann_bench/forest.hpp"
 #include "ann_bench/graph.hpp"
@@ -148,6 +149,23 @@ std::unique_ptr<Index> build_graph(const py::array& train, const std::string& di
     return std::make_unique<Graph>(Graph::build(rows.values, rows.count, rows.dimension, options));
 }
 
+std::unique_ptr<Index> build_cluster(const py::array& train, const std::string& distance, py::handle clusters,
+                                     py::handle assignments, py::handle seed, py::handle threads) {
+    ClusterOptions options;
+    options.distance = static_cast<Distance>(distance_number(distance));
+    if (!clusters.is_none()) {
+        options.clusters = static_cast<std::uint32_t>(integer(clusters, "clusters", 1, most_clusters));
+    }
+    if (!assignments.is_none()) {
+        options.assignments = static_cast<std::uint32_t>(integer(assignments, "assignments", 1, 2));
+    }
+    options.seed = integer(seed, "seed", 0, any_number);
+    options.threads = threads_of(threads);
+    const Rows rows = rows_of(train, options.distance);
+    const py::gil_scoped_release release;
+    return std::make_unique<Cluster>(Cluster::build(rows.values, rows.count, rows.dimension, options));
+}
+
 std::unique_ptr<Index> open(const std::string& path, const std::string& mode) {
     if (mode != "mmap" && mode != "ram") {
         throw py::value_error("mode: got \"" + mode + "\"; it is \"mmap\" or \"ram\"");
@@ -158,6 +176,7 @@ std::unique_ptr<Index> open(const std::string& path, const std::string& mode) {
 
 /// What `reach` is called in this kind of index.
 const char* name_of_reach(const Index& index) {
+    if (index.kind() == IndexKind::cluster) return "nprobe";
     return index.kind() == IndexKind::forest ? "search_k" : "ef";
 }
 
@@ -294,6 +313,15 @@ void describe(const Graph& graph, py::dict& facts) {
     facts["entries"] = numbers.entries;
 }
 
+void describe(const Cluster& cluster, py::dict& facts) {
+    const ClusterFacts& numbers = cluster.view().facts;
+    facts["row_type"] = name_of(numbers.type);
+    facts["clusters"] = numbers.clusters;
+    facts["assignments"] = numbers.assignments;
+    facts["seed"] = numbers.seed;
+    facts["code_width"] = numbers.width;
+}
+
 py::dict info(const Index& index) {
     const Shape shape = index.shape();
     py::dict facts;
@@ -308,6 +336,9 @@ py::dict info(const Index& index) {
             break;
         case IndexKind::graph:
             describe(dynamic_cast<const Graph&>(index), facts);
+            break;
+        case IndexKind::cluster:
+            describe(dynamic_cast<const Cluster&>(index), facts);
             break;
         case IndexKind::flat:
             facts["row_type"] = name_of(dynamic_cast<const Flat&>(index).facts().type);
@@ -348,6 +379,8 @@ PYBIND11_MODULE(_native, module) {
                py::arg("n_trees"), py::arg("seed"), py::arg("threads"), py::arg("present"), py::arg("path"));
     module.def("build_flat", &build_flat, py::arg("train").noconvert(), py::arg("distance"), py::arg("codes"),
                py::arg("threads"));
+    module.def("build_cluster", &build_cluster, py::arg("train").noconvert(), py::arg("distance"),
+               py::arg("clusters"), py::arg("assignments"), py::arg("seed"), py::arg("threads"));
     module.def("build_graph", &build_graph, py::arg("train").noconvert(), py::arg("distance"),
                py::arg("degree"), py::arg("alpha"), py::arg("seed"), py::arg("threads"));
     module.def("open_index", &open, py::arg("path"), py::arg("mode"));

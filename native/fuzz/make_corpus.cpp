@@ -12,6 +12,7 @@
 #include <unistd.h>
 #include <vector>
 
+#include "ann_bench/cluster.hpp"
 #include "ann_bench/flat.hpp"
 #include "ann_bench/forest.hpp"
 #include "ann_bench/graph.hpp"
@@ -41,6 +42,11 @@ std::unique_ptr<Index> build(IndexKind kind, Distance distance, const Size& size
     if (kind == IndexKind::flat) {
         return std::make_unique<Flat>(
             Flat::build(vectors, size.rows, size.dimension, distance, size.rows > 30, 1));
+    }
+    if (kind == IndexKind::cluster) {
+        ClusterOptions options;
+        options.distance = distance;
+        return std::make_unique<Cluster>(Cluster::build(vectors, size.rows, size.dimension, options));
     }
     if (kind == IndexKind::graph) {
         GraphOptions options;
@@ -98,9 +104,12 @@ int main(int argc, char** argv) {
         }
         fs::remove(temporary);
     };
-    for (const IndexKind kind : {IndexKind::flat, IndexKind::forest, IndexKind::graph}) {
+    for (const IndexKind kind : {IndexKind::flat, IndexKind::forest, IndexKind::graph, IndexKind::cluster}) {
         for (std::size_t d = 0; d < distance_names.size(); ++d) {
-            const bool is_for_it = kind != IndexKind::graph || static_cast<Distance>(d) <= Distance::dot;
+            const auto distance = static_cast<Distance>(d);
+            const bool is_for_it = kind == IndexKind::cluster ? distance <= Distance::angular
+                                   : kind == IndexKind::graph ? distance <= Distance::dot
+                                                              : true;
             for (const Size& size : sizes) {
                 if (is_for_it) write(kind, d, size);
             }

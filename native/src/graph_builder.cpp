@@ -6,18 +6,13 @@
 #include <cstring>
 #include <numeric>
 
-#include "ann_bench/parallel.hpp"
 #include "ann_bench/random.hpp"
+#include "encoder.hpp"
 #include "joiner.hpp"
 #include "leaf_neighbours.hpp"
 
 namespace ann_bench {
 namespace {
-
-constexpr std::size_t rows_per_task = 512;
-
-/// Rows that the projection is fitted to.
-constexpr std::size_t projection_sample = 4096;
 
 /// Edges of a vertex, unless told otherwise: fewer where a code is more than a cache line, as those are the
 /// dearer ones to look at.
@@ -37,47 +32,17 @@ void shorten_code(const std::uint8_t* code, std::size_t width, std::uint8_t* to)
     }
 }
 
-float longest_of(const RowsView& rows, std::uint64_t first) {
-    std::vector<float> row(rows.shape.dimension);
-    double longest = 0;
-    for (std::uint64_t i = first; i < rows.shape.rows; ++i) {
-        rows.read(i, row.data());
-        longest = std::max(longest, squared_norm(row.data(), row.size()));
+/// Makes both codes of the rows from `first` on.
+void encode(GraphParts& parts, std::uint64_t first, unsigned threads) {
+    const GraphFacts& facts = parts.facts;
+    const GraphSpace space(facts.distance, facts.dimension, facts.longest);
+    std::uint8_t* const codes = parts.long_codes.as<std::uint8_t>().data();
+    encode_rows(parts.rows.view(), space, parts.projection.view(), first, threads, codes, nullptr);
+    for (std::uint64_t i = first; i < facts.rows; ++i) {
+        shorten_code(codes + i * facts.width, facts.width,
+                     parts.codes.as<std::uint8_t>().data() + i * (facts.width / 2));
     }
-    return static_cast<float>(std::min(std::sqrt(longest), 3.4e38));
 }
-
-/// Makes codes of rows.
-class Encoder {
-  public:
-    Encoder(GraphParts& parts, unsigned threads) : parts_(parts), facts_(parts.facts), threads_(threads) {}
-
-    /// Writes the codes of the rows from `first` on.
-    void encode(std::uint64_t first) const {
-        const RowsView rows = parts_.rows.view();
-        const GraphSpace space(facts_.distance, facts_.dimension, facts_.longest);
-        const ProjectionView view = parts_.projection.view();
-        const std::size_t count = facts_.rows - first;
-        parallel_for((count + rows_per_task - 1) / rows_per_task, threads_, [&](std::size_t task) {
-            std::vector<float> row(facts_.dimension), placed(facts_.depth);
-            ProjectionScratch projection;
-            const std::size_t last = std::min<std::size_t>(facts_.rows, first + (task + 1) * rows_per_task);
-            for (std::size_t i = first + task * rows_per_task; i < last; ++i) {
-                std::uint8_t* const code = parts_.long_codes.as<std::uint8_t>().data() + i * facts_.width;
-                rows.read(i, row.data());
-                space.place_row(row.data(), placed.data());
-                project(view, placed.data(), projection, code);
-                shorten_code(code, facts_.width,
-                             parts_.codes.as<std::uint8_t>().data() + i * (facts_.width / 2));
-            }
-        });
-    }
-
-  private:
-    GraphParts& parts_;
-    const GraphFacts& facts_;
-    unsigned threads_;
-};
 
 /// Makes the parts of a graph in order, each from those before it.
 class Builder {
@@ -108,7 +73,7 @@ class Builder {
         find_projection();
         parts_.long_codes = Buffer(facts_.rows * facts_.width);
         parts_.codes = Buffer(facts_.rows * (facts_.width / 2));
-        Encoder(parts_, threads_).encode(0);
+        encode(parts_, 0, threads_);
         choose_entries();
         join();
         parts_.long_codes = Buffer();
@@ -117,23 +82,9 @@ class Builder {
   private:
     GraphSpace space() const { return {facts_.distance, facts_.dimension, facts_.longest}; }
 
-    void place(std::size_t row, std::vector<float>& scratch, float* to) const {
-        scratch.resize(facts_.dimension);
-        rows_.read(row, scratch.data());
-        space().place_row(scratch.data(), to);
-    }
-
     void find_projection() {
-        const std::size_t count = std::min<std::size_t>(projection_sample, facts_.rows);
-        std::vector<float> sample(count * facts_.depth), scratch;
-        Random random(derive_key(key_, sample_key));
-        for (std::size_t i = 0; i < count; ++i) {
-            const bool all = count == facts_.rows;
-            place(all ? i : random.below(static_cast<std::uint32_t>(facts_.rows)), scratch,
-                  sample.data() + i * facts_.depth);
-        }
-        parts_.projection =
-            fit_projection(sample, facts_.depth, facts_.width, 0, derive_key(key_, projection_key), threads_);
+        parts_.projection = fit_to_rows(rows_, space(), facts_.width, derive_key(key_, sample_key),
+                                        derive_key(key_, projection_key), threads_);
         facts_.projection_scale = parts_.projection.scale;
         facts_.steps_per_unit = parts_.projection.steps_per_unit;
     }
@@ -234,7 +185,7 @@ void GraphParts::append(const Vectors& vectors, std::size_t count, unsigned thre
     grow(codes, before * (facts.width / 2), facts.rows * (facts.width / 2));
     const std::size_t edge_bytes = facts.degree * sizeof(std::uint32_t);
     grow(edges, before * edge_bytes, facts.rows * edge_bytes);
-    Encoder(*this, threads).encode(first_time ? 0 : before);
+    encode(*this, first_time ? 0 : before, threads);
     Joiner joiner({long_codes.as<std::uint8_t>().data(), facts.width, facts.rows}, facts.degree, facts.alpha,
                   threads, std::move(edges));
     WalkedGraph graph = view().graph;

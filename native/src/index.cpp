@@ -8,6 +8,7 @@
 #include <limits>
 #include <stdexcept>
 
+#include "ann_bench/cluster.hpp"
 #include "ann_bench/flat.hpp"
 #include "ann_bench/forest.hpp"
 #include "ann_bench/graph.hpp"
@@ -102,6 +103,8 @@ std::unique_ptr<Index> Index::open(const std::string& path, OpenMode mode) {
             return std::make_unique<Flat>(Flat::open(std::move(file)));
         case IndexKind::graph:
             return std::make_unique<Graph>(Graph::open(std::move(file)));
+        case IndexKind::cluster:
+            return std::make_unique<Cluster>(Cluster::open(std::move(file)));
     }
     throw DamagedIndex(path + ": holds an index of " + name_of(file->kind()) +
                        ", which this build does not know: use a newer one");

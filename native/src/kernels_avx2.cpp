@@ -131,6 +131,48 @@ void bough_dots(const std::uint8_t* centres, const std::int8_t* query, std::size
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + 8), sums[1]);
 }
 
+void code_dots(const std::uint8_t* codes, const std::int8_t* query, std::size_t width, std::int32_t* out) {
+    __m256i sums[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
+    for (std::size_t j = 0; j < width; j += 4) {
+        std::int32_t four;
+        __builtin_memcpy(&four, query + j, sizeof four);
+        for (std::size_t half = 0; half < 2; ++half, codes += 32) {
+            sums[half] = _mm256_add_epi32(sums[half], multiply(load(codes), _mm256_set1_epi32(four)));
+        }
+    }
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), sums[0]);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + 8), sums[1]);
+}
+
+std::size_t scan_residuals(const std::byte* blocks, std::size_t count, const std::int8_t* query,
+                           std::size_t width, float base, float factor, float limit, std::uint32_t* ids,
+                           float* estimates) {
+    const std::size_t bytes = residual_codes + 8 * width;
+    const __m256 bases = _mm256_set1_ps(base), factors = _mm256_set1_ps(factor);
+    const __m256 limits = _mm256_set1_ps(limit);
+    std::size_t found = 0;
+    for (std::size_t block = 0; block < count; ++block, blocks += bytes) {
+        std::int32_t dots[16];
+        bough_dots(reinterpret_cast<const std::uint8_t*>(blocks + residual_codes), query, width, dots);
+        for (std::size_t i = 0; i < 16; i += 8) {
+            const auto* const terms = reinterpret_cast<const float*>(blocks + residual_terms);
+            const __m256 products = _mm256_mul_ps(factors, _mm256_cvtepi32_ps(load(dots + i)));
+            const __m256 sums = _mm256_add_ps(bases, _mm256_sub_ps(_mm256_loadu_ps(terms + i), products));
+            const __m256 below = _mm256_cmp_ps(sums, limits, _CMP_LT_OQ);
+            auto lanes = static_cast<unsigned>(_mm256_movemask_ps(below));
+            if (lanes == 0) continue;
+            float all[8];
+            _mm256_storeu_ps(all, sums);
+            for (; lanes != 0; lanes &= lanes - 1) {
+                const auto lane = static_cast<std::size_t>(__builtin_ctz(lanes));
+                __builtin_memcpy(ids + found, blocks + 4 * (i + lane), sizeof *ids);
+                estimates[found++] = all[lane];
+            }
+        }
+    }
+    return found;
+}
+
 Residual residual(const std::uint8_t* row, const std::uint8_t* centre, std::size_t width,
                   std::uint8_t* bits) {
     const __m256i middle = _mm256_set1_epi8(64), one = _mm256_set1_epi8(1);
@@ -434,6 +476,8 @@ const Kernels detail::avx2_kernels = {
     detail::split_portable,
     project,
     bough_dots,
+    code_dots,
+    scan_residuals,
     residual,
     lay_out_tables,
     scan,

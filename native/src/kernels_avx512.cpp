@@ -185,6 +185,71 @@ void bough_dots(const std::uint8_t* centres, const std::int8_t* query, std::size
     _mm512_storeu_si512(out, _mm512_add_epi32(_mm512_add_epi32(s0, s1), _mm512_add_epi32(s2, s3)));
 }
 
+void code_dots(const std::uint8_t* codes, const std::int8_t* query, std::size_t width, std::int32_t* out) {
+    __m512i s0 = _mm512_setzero_si512(), s1 = s0, s2 = s0, s3 = s0;
+    for (std::size_t j = 0; j < width; j += 16, codes += 256) {
+        std::int32_t four[4];
+        __builtin_memcpy(four, query + j, sizeof four);
+        s0 = _mm512_dpbusd_epi32(s0, load(codes), _mm512_set1_epi32(four[0]));
+        s1 = _mm512_dpbusd_epi32(s1, load(codes + 64), _mm512_set1_epi32(four[1]));
+        s2 = _mm512_dpbusd_epi32(s2, load(codes + 128), _mm512_set1_epi32(four[2]));
+        s3 = _mm512_dpbusd_epi32(s3, load(codes + 192), _mm512_set1_epi32(four[3]));
+    }
+    _mm512_storeu_si512(out, _mm512_add_epi32(_mm512_add_epi32(s0, s1), _mm512_add_epi32(s2, s3)));
+}
+
+/// The sums of `blocks` blocks of residuals, whose codes begin at `codes` and are `stride` bytes apart.
+template <std::size_t blocks>
+inline void residual_dots(const std::byte* codes, std::size_t stride, const std::int8_t* query,
+                          std::size_t width, __m512i* out) {
+    const __m512i nibble = _mm512_set1_epi8(15);
+    __m512i low[blocks], high[blocks];
+    for (std::size_t b = 0; b < blocks; ++b) low[b] = high[b] = _mm512_setzero_si512();
+    for (std::size_t j = 0; j < width; j += 8) {
+        std::int32_t four[2];
+        __builtin_memcpy(four, query + j, sizeof four);
+        const __m512i first = _mm512_set1_epi32(four[0]), second = _mm512_set1_epi32(four[1]);
+        for (std::size_t b = 0; b < blocks; ++b) {
+            const __m512i both = load(codes + b * stride + 8 * j);
+            _mm_prefetch(reinterpret_cast<const char*>(codes + (b + blocks) * stride + 8 * j), _MM_HINT_T0);
+            low[b] = _mm512_dpbusd_epi32(low[b], _mm512_and_si512(both, nibble), first);
+            high[b] =
+                _mm512_dpbusd_epi32(high[b], _mm512_and_si512(_mm512_srli_epi16(both, 4), nibble), second);
+        }
+    }
+    for (std::size_t b = 0; b < blocks; ++b) out[b] = _mm512_add_epi32(low[b], high[b]);
+}
+
+std::size_t scan_residuals(const std::byte* blocks, std::size_t count, const std::int8_t* query,
+                           std::size_t width, float base, float factor, float limit, std::uint32_t* ids,
+                           float* estimates) {
+    const std::size_t bytes = residual_codes + 8 * width;
+    const __m512 bases = _mm512_set1_ps(base), factors = _mm512_set1_ps(factor);
+    const __m512 limits = _mm512_set1_ps(limit);
+    std::size_t found = 0;
+    for (std::size_t block = 0; block < count;) {
+        __m512i dots[4];
+        const std::size_t some = count - block >= 4 ? 4 : 1;
+        if (some == 4) {
+            residual_dots<4>(blocks + residual_codes, bytes, query, width, dots);
+        } else {
+            residual_dots<1>(blocks + residual_codes, bytes, query, width, dots);
+        }
+        for (std::size_t b = 0; b < some; ++b, blocks += bytes) {
+            const __m512 terms = _mm512_loadu_ps(reinterpret_cast<const float*>(blocks + residual_terms));
+            const __m512 sums = _mm512_add_ps(
+                bases, _mm512_sub_ps(terms, _mm512_mul_ps(factors, _mm512_cvtepi32_ps(dots[b]))));
+            const __mmask16 below = _mm512_cmp_ps_mask(sums, limits, _CMP_LT_OQ);
+            if (below == 0) continue;
+            _mm512_mask_compressstoreu_ps(estimates + found, below, sums);
+            _mm512_mask_compressstoreu_epi32(ids + found, below, load(blocks));
+            found += static_cast<std::size_t>(__builtin_popcount(below));
+        }
+        block += some;
+    }
+    return found;
+}
+
 Residual residual(const std::uint8_t* row, const std::uint8_t* centre, std::size_t width,
                   std::uint8_t* bits) {
     const __m512i middle = _mm512_set1_epi8(64), one = _mm512_set1_epi8(1);
@@ -570,6 +635,8 @@ const Kernels detail::avx512_kernels = {
     split,
     project,
     bough_dots,
+    code_dots,
+    scan_residuals,
     residual,
     lay_out_tables,
     scan,

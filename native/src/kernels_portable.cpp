@@ -58,6 +58,37 @@ void bough_dots(const std::uint8_t* centres, const std::int8_t* query, std::size
     }
 }
 
+void code_dots(const std::uint8_t* codes, const std::int8_t* query, std::size_t width, std::int32_t* out) {
+    std::memset(out, 0, 16 * sizeof *out);
+    for (std::size_t j = 0; j < width; j += 4, codes += 64) {
+        for (std::size_t i = 0; i < 16; ++i) {
+            for (std::size_t t = 0; t < 4; ++t) out[i] += codes[4 * i + t] * query[j + t];
+        }
+    }
+}
+
+std::size_t scan_residuals(const std::byte* blocks, std::size_t count, const std::int8_t* query,
+                           std::size_t width, float base, float factor, float limit, std::uint32_t* ids,
+                           float* estimates) {
+    std::size_t found = 0;
+    for (std::size_t block = 0; block < count; ++block, blocks += residual_block_bytes(width)) {
+        std::int32_t dots[16];
+        bough_dots(reinterpret_cast<const std::uint8_t*>(blocks + residual_codes), query, width, dots);
+        for (std::size_t i = 0; i < 16; ++i) {
+            std::uint32_t id;
+            float term;
+            __builtin_memcpy(&id, blocks + i * sizeof id, sizeof id);
+            __builtin_memcpy(&term, blocks + residual_terms + i * sizeof term, sizeof term);
+            const float estimate = base + (term - factor * static_cast<float>(dots[i]));
+            if (estimate < limit) {
+                ids[found] = id;
+                estimates[found++] = estimate;
+            }
+        }
+    }
+    return found;
+}
+
 Residual residual(const std::uint8_t* row, const std::uint8_t* centre, std::size_t width,
                   std::uint8_t* bits) {
     Residual sums{};
@@ -307,6 +338,8 @@ const Kernels detail::portable_kernels = {
     detail::split_portable,
     project,
     bough_dots,
+    code_dots,
+    scan_residuals,
     residual,
     lay_out_tables,
     scan,

@@ -134,6 +134,8 @@ std::string name_of(IndexKind kind) {
             return "flat";
         case IndexKind::graph:
             return "graph";
+        case IndexKind::cluster:
+            return "cluster";
     }
     return "kind " + std::to_string(static_cast<std::uint32_t>(kind));
 }

@@ -9,6 +9,7 @@
 
 #include <doctest/doctest.h>
 
+#include "ann_bench/cluster.hpp"
 #include "ann_bench/flat.hpp"
 #include "ann_bench/graph.hpp"
 #include "ann_bench/rows.hpp"
@@ -31,6 +32,12 @@ std::unique_ptr<Index> build(IndexKind kind, Distance distance, std::size_t coun
     if (kind == IndexKind::flat) {
         return std::make_unique<Flat>(Flat::build(vectors, count, dimension, distance, false, threads));
     }
+    if (kind == IndexKind::cluster) {
+        ClusterOptions options;
+        options.distance = distance;
+        options.threads = threads;
+        return std::make_unique<Cluster>(Cluster::build(vectors, count, dimension, options));
+    }
     if (kind == IndexKind::graph) {
         GraphOptions options;
         options.distance = distance;
@@ -41,12 +48,13 @@ std::unique_ptr<Index> build(IndexKind kind, Distance distance, std::size_t coun
 }
 
 bool is_for(IndexKind kind, Distance distance) {
+    if (kind == IndexKind::cluster) return distance <= Distance::angular;
     return kind != IndexKind::graph || distance <= Distance::dot;
 }
 
 /// Calls body(kind, distance) for all that there are.
 void for_each_kind(const std::function<void(IndexKind, Distance)>& body) {
-    for (const IndexKind kind : {IndexKind::flat, IndexKind::forest, IndexKind::graph}) {
+    for (const IndexKind kind : {IndexKind::flat, IndexKind::forest, IndexKind::graph, IndexKind::cluster}) {
         for (const Distance distance : all_distances) {
             if (!is_for(kind, distance)) continue;
             CAPTURE(name_of(kind));
@@ -225,20 +233,24 @@ TEST_CASE("rows are kept in the smallest type that holds all of them, and come b
     CHECK(type_of({0.1f}) == RowType::f32);
 }
 
-TEST_CASE("a graph is the same file for any number of threads, from nothing to many rows") {
-    for (const Distance distance : {Distance::euclidean, Distance::angular, Distance::dot}) {
-        for (const std::size_t count : {1u, 2u, 63u, 64u, 65u, 641u, 1500u}) {
-            CAPTURE(count);
-            const TemporaryFile file;
-            build(IndexKind::graph, distance, count, 1)->save(file.path());
-            const std::string one = file.read();
-            build(IndexKind::graph, distance, count, 3)->save(file.path());
-            CHECK(file.read() == one);
-            const auto index = Index::open(file.path());
-            const Answers found = ask(*index, {k, {300, 100}});
-            const auto known =
-                std::count_if(found.ids.begin(), found.ids.end(), [](std::int32_t id) { return id >= 0; });
-            CHECK(static_cast<std::size_t>(known) == queries * std::min(k, count));
+TEST_CASE("graphs and clusters are the same file for any number of threads, from nothing to many rows") {
+    for (const IndexKind kind : {IndexKind::graph, IndexKind::cluster}) {
+        for (const Distance distance : {Distance::euclidean, Distance::angular, Distance::dot}) {
+            if (!is_for(kind, distance)) continue;
+            for (const std::size_t count : {1u, 2u, 63u, 64u, 65u, 641u, 1500u}) {
+                CAPTURE(name_of(kind));
+                CAPTURE(count);
+                const TemporaryFile file;
+                build(kind, distance, count, 1)->save(file.path());
+                const std::string one = file.read();
+                build(kind, distance, count, 3)->save(file.path());
+                CHECK(file.read() == one);
+                const auto index = Index::open(file.path());
+                const Answers found = ask(*index, {k, {300, 100}});
+                const auto known = std::count_if(found.ids.begin(), found.ids.end(),
+                                                 [](std::int32_t id) { return id >= 0; });
+                CHECK(static_cast<std::size_t>(known) == queries * std::min(k, count));
+            }
         }
     }
 }
@@ -277,8 +289,11 @@ TEST_CASE("every row of a graph can be walked to, twins too, and a short walk st
     }
 }
 
-TEST_CASE("a graph's file with any number changed is refused, or answers with rows that there are") {
-    const auto index = build(IndexKind::graph, Distance::angular, 300);
+namespace {
+
+/// Changes numbers of an index's file, and asks what can still be opened.
+void check_damaged(IndexKind kind, std::uint32_t facts_bytes) {
+    const auto index = build(kind, Distance::angular, 300);
     const TemporaryFile file;
     index->save(file.path());
     const std::string whole = file.read();
@@ -291,8 +306,7 @@ TEST_CASE("a graph's file with any number changed is refused, or answers with ro
             // A number of the facts.
             const std::uint32_t number =
                 random.coin() ? random.below(70) : static_cast<std::uint32_t>(random.next());
-            std::memcpy(header.facts.data() + 4 * random.below(sizeof(GraphFacts) / 4), &number,
-                        sizeof number);
+            std::memcpy(header.facts.data() + 4 * random.below(facts_bytes / 4), &number, sizeof number);
             header.digest = header.expected_digest();
             std::memcpy(bytes.data(), &header, sizeof header);
         } else {
@@ -315,4 +329,11 @@ TEST_CASE("a graph's file with any number changed is refused, or answers with ro
         } catch (const DamagedIndex&) {
         }
     }
+}
+
+}  // namespace
+
+TEST_CASE("a file of a graph or of clusters with any number changed is refused, or answers with its rows") {
+    check_damaged(IndexKind::graph, sizeof(GraphFacts));
+    check_damaged(IndexKind::cluster, sizeof(ClusterFacts));
 }

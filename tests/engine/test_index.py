@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ann_bench.engine import Flat, Forest, Graph, Index
+from ann_bench.engine import Cluster, Flat, Forest, Graph, Index
 from tests.engine.vectors import Array, exact_distances, make_vectors
 
 
@@ -104,7 +104,7 @@ def test_rows_that_are_added_first_build_it() -> None:
         forest.add(train)
 
 
-@pytest.mark.parametrize("kind", [Flat, Forest, Graph])
+@pytest.mark.parametrize("kind", [Flat, Forest, Graph, Cluster])
 def test_every_kind_of_file_is_opened(kind: Any, tmp_path: Path) -> None:
     """What a kind saved is an Index again."""
     train = make_vectors("euclidean", 300, 8, 1)
@@ -120,8 +120,12 @@ def test_every_kind_of_file_is_opened(kind: Any, tmp_path: Path) -> None:
     [
         (("euclid", 8), 'distance: got "euclid"; it is euclidean, angular, dot, hamming, manhattan'),
         (("euclidean", 0), "dimension: got 0; it is 1 to 65535"),
-        (("euclidean", 8, "tree"), 'kind: got "tree"; it is auto, flat, forest, graph'),
+        (("euclidean", 8, "tree"), 'kind: got "tree"; it is auto, cluster, flat, forest, graph'),
         (("hamming", 8, "graph"), "kind: a graph is for euclidean, angular, dot; for hamming take a forest"),
+        (
+            ("jaccard", 8, "cluster"),
+            "kind: a cluster is for euclidean, angular; for jaccard take a forest",
+        ),
     ],
 )
 def test_wrong_arguments_are_told(arguments: tuple[Any, ...], message: str) -> None:

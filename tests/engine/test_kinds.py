@@ -12,16 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ann_bench.distances import DISTANCES
-from ann_bench.engine import DamagedIndexError, Flat, Forest, Graph
+from ann_bench.engine import Cluster, DamagedIndexError, Flat, Forest, Graph
 from tests.engine.vectors import BIT_DISTANCES, exact_distances, make_vectors
 
-KINDS = (Flat, Forest, Graph)
+KINDS = (Flat, Forest, Graph, Cluster)
 GRAPH_DISTANCES = ("euclidean", "angular", "dot")
+CLUSTER_DISTANCES = ("euclidean", "angular")
 ALL = [
     (kind, distance)
     for kind in KINDS
     for distance in DISTANCES
-    if kind is not Graph or distance in GRAPH_DISTANCES
+    if distance in {Graph: GRAPH_DISTANCES, Cluster: CLUSTER_DISTANCES}.get(kind, DISTANCES)
 ]
 every_kind = pytest.mark.parametrize(("kind", "distance"), ALL)
 
@@ -180,6 +181,32 @@ def test_wrong_queries_are_told(kind: Any) -> None:
         index.query(np.zeros(12, dtype=np.float32), 1.5)
 
 
+def test_clusters_say_for_which_distances_they_are() -> None:
+    """Other distances are refused, and so are impossible options."""
+    with pytest.raises(ValueError, match="distance: clusters are for euclidean and angular"):
+        Cluster.build(np.zeros((3, 3)), "dot")
+    with pytest.raises(ValueError, match="clusters: got 0"):
+        Cluster.build(np.zeros((3, 3)), clusters=0)
+    with pytest.raises(ValueError, match="assignments: got 3"):
+        Cluster.build(np.zeros((3, 3)), assignments=3)
+
+
+@pytest.mark.parametrize("distance", CLUSTER_DISTANCES)
+def test_more_clusters_and_a_second_assignment_find_more(distance: str) -> None:
+    """With all clusters read nearly all neighbours are found; with few the more the more are read."""
+    train, queries = make_vectors(distance, 3000, 40, 1), make_vectors(distance, 100, 40, 2)
+    kth = np.sort(exact_distances(distance, queries, train), axis=1)[:, 9:10]
+    one, two = (Cluster.build(train, distance, assignments=number) for number in (1, 2))
+
+    def recall(index: Cluster, nprobe: int) -> float:
+        return float((index.query(queries, 10, nprobe, rerank=100)[1] <= kth + 1e-5 * (1 + abs(kth))).mean())
+
+    assert recall(one, 1) < recall(one, 6) < recall(one, 60)
+    assert recall(one, 137) > 0.98
+    assert recall(two, 4) > recall(one, 4)
+    assert two.size_bytes > one.size_bytes
+
+
 def test_a_graph_says_for_which_distances_it_is() -> None:
     """Bits and manhattan are for other kinds; degree and alpha have bounds."""
     with pytest.raises(ValueError, match="distance: a graph is for euclidean, angular and dot"):
@@ -190,7 +217,7 @@ def test_a_graph_says_for_which_distances_it_is() -> None:
         Graph.build(np.zeros((3, 3)), alpha=0.9)
 
 
-@pytest.mark.parametrize("kind", [Forest, Graph])
+@pytest.mark.parametrize("kind", [Forest, Graph, Cluster])
 def test_recall_can_be_asked_for_where_it_was_tuned(kind: Any) -> None:
     """`recall=` takes the effort of the table, and says what there is if it has none for it."""
     index = few(kind, "euclidean", 2000)
@@ -244,7 +271,7 @@ def test_any_rows_any_parameters(data: st.DataObject) -> None:
     index.delete(gone)
     effort = {} if kind is Flat else {"rerank": 10**6}
     if kind is not Flat:
-        effort["search_k" if kind is Forest else "ef"] = 10**6
+        effort[{Forest: "search_k", Graph: "ef", Cluster: "nprobe"}[kind]] = 10**6
     ids, distances = index.query(query, k, allow=allowed, **effort)
     exact = exact_distances(distance, query[None], train)[0].astype(np.float32)
     rows = np.flatnonzero(allowed & ~gone)
@@ -260,12 +287,12 @@ BUILD_AND_ASK = """
 import hashlib
 import sys
 import numpy as np
-from ann_bench.engine import Flat, Graph, build_info
+from ann_bench.engine import Cluster, Flat, Graph, build_info
 from tests.engine.vectors import make_vectors
 
 path = sys.argv[1]
-for kind in (Flat, Graph):
-    for distance in ("euclidean", "angular", "dot"):
+for kind in (Flat, Graph, Cluster):
+    for distance in ("euclidean", "angular") if kind is Cluster else ("euclidean", "angular", "dot"):
         for dimension, scale in ((3, 1), (100, 40), (300, 1)):
             train, queries = ((scale * make_vectors(distance, n, dimension, n)) for n in (900, 50))
             if scale == 40:
@@ -296,12 +323,14 @@ def test_neither_file_nor_answers_depend_on_the_instruction_set(tmp_path: Path) 
             assert used == isa
         else:
             assert "this processor runs" in done.stderr
-    assert len(printed["portable"]) == 18
+    assert len(printed["portable"]) == 24
     assert all(hashes == printed["portable"] for hashes in printed.values())
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int8])
-@pytest.mark.parametrize(("kind", "distance"), [(Flat, "euclidean"), (Flat, "angular"), (Graph, "dot")])
+@pytest.mark.parametrize(
+    ("kind", "distance"), [(Flat, "euclidean"), (Flat, "angular"), (Graph, "dot"), (Cluster, "angular")]
+)
 def test_bytes_are_compared_exactly(kind: Any, distance: str, dtype: Any) -> None:
     """Rows of bytes have their exact distances from bytes, from zeros and from what is between bytes."""
     rng, edges = np.random.default_rng(3), np.iinfo(dtype)

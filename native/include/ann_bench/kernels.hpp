@@ -44,6 +44,14 @@ constexpr std::size_t table_bytes(std::size_t width) {
     return width / 4 * 32;
 }
 
+/// Bytes of a block of residuals: sixteen row numbers (u32) and terms (f32), then 4 bits for every dimension
+/// and entry, as `Kernels::bough_dots` takes them.
+constexpr std::size_t residual_terms = 16 * sizeof(std::uint32_t);
+constexpr std::size_t residual_codes = residual_terms + 16 * sizeof(float);
+constexpr std::size_t residual_block_bytes(std::size_t width) {
+    return residual_codes + 8 * width;
+}
+
 /// What the values of a row are. The numbers are part of the file format.
 enum class RowType : std::uint32_t { f32 = 0, f16 = 1, i8 = 2, u8 = 3, bits = 4 };
 
@@ -112,6 +120,19 @@ struct Kernels {
     /// time: byte 4 i + t of each 64 holds dimension t of its 8 in the low half, and 4 + t in the high half.
     void (*bough_dots)(const std::uint8_t* centres, const std::int8_t* query, std::size_t width,
                        std::int32_t* out);
+
+    /// out[i] = dot of code i < 16 with `query`. Codes stand side by side, 4 dimensions at a time: byte 4 i +
+    /// t of each 64 is dimension t of its 4.
+    void (*code_dots)(const std::uint8_t* codes, const std::int8_t* query, std::size_t width,
+                      std::int32_t* out);
+
+    /// Writes the row numbers and estimates of the entries of blocks of residuals whose estimate is below
+    /// `limit`, in the order of the entries, and returns how many those are. An entry's estimate is
+    ///   base + (term - factor * dot of its code with `query`).
+    /// `ids` and `estimates` have room for all entries.
+    std::size_t (*scan_residuals)(const std::byte* blocks, std::size_t count, const std::int8_t* query,
+                                  std::size_t width, float base, float factor, float limit,
+                                  std::uint32_t* ids, float* estimates);
 
     /// Bit j of `bits` tells whether row[j] >= centre[j].
     Residual (*residual)(const std::uint8_t* row, const std::uint8_t* centre, std::size_t width,

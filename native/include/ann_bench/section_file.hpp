@@ -24,7 +24,7 @@ inline constexpr std::uint16_t file_major = 3;
 inline constexpr std::uint16_t file_minor = 0;
 
 /// What the sections make up together. The numbers are part of the file format.
-enum class IndexKind : std::uint32_t { forest = 1, flat = 2, graph = 3 };
+enum class IndexKind : std::uint32_t { forest = 1, flat = 2, graph = 3, cluster = 4 };
 
 /// "forest", or "kind 7" for a number that this build does not know.
 std::string name_of(IndexKind kind);

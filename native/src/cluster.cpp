@@ -1,0 +1,332 @@
+#include "ann_bench/cluster.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <stdexcept>
+
+#include "ann_bench/threshold.hpp"
+#include "cluster_builder.hpp"
+
+namespace ann_bench {
+namespace {
+
+constexpr std::uint32_t mean_section = section_type("mean");
+constexpr std::uint32_t matrix_section = section_type("proj");
+constexpr std::uint32_t sums_section = section_type("sums");
+constexpr std::uint32_t centres_section = section_type("cent");
+constexpr std::uint32_t squares_section = section_type("csqr");
+constexpr std::uint32_t first_blocks_section = section_type("star");
+constexpr std::uint32_t blocks_section = section_type("bloc");
+
+constexpr std::size_t prefetch_ahead = 8;
+
+/// Blocks that are read between two looks at how near a row must be.
+constexpr std::size_t blocks_at_once = 16;
+
+class ClusterSearcher final : public Searcher {
+  public:
+    explicit ClusterSearcher(const ClusterView& view)
+        : Searcher(view.facts.shape()),
+          view_(view),
+          exact_(view.rows),
+          placed_(view.facts.depth),
+          code_(view.facts.width),
+          signed_code_(view.facts.width),
+          distances_(view.facts.centre_blocks() * 16),
+          seen_((view.facts.rows + 63) / 64) {}
+
+    void answer(const Question& question, std::int32_t* ids, float* distances) override {
+        exact_.start(query);
+        answers_.clear();
+        const std::size_t rerank = std::max<std::size_t>(question.effort.rerank, question.k);
+        const std::uint64_t count = question.selection.count;
+        const std::uint64_t others =
+            count - (question.itself != no_row && question.selection.has(question.itself) ? 1 : 0);
+        // What is seldom is met seldom.
+        const double rarity =
+            static_cast<double>(view_.facts.rows) / static_cast<double>(std::max<std::uint64_t>(count, 1));
+        const double wanted = std::ceil(static_cast<double>(question.effort.reach) * rarity);
+        const auto reach =
+            static_cast<std::size_t>(std::clamp(wanted, 1.0, static_cast<double>(view_.facts.clusters)));
+        const double read =
+            static_cast<double>(reach) / view_.facts.clusters * static_cast<double>(view_.facts.rows);
+        const bool few =
+            !question.selection.all() && static_cast<double>(count) * comparison_in_entries < read;
+        if (rerank >= count || few ||
+            !search(question, reach, rerank, std::min<std::uint64_t>(question.k, others))) {
+            compare_all(question);
+        }
+        write_answers(answers_, question.k, ids, distances);
+    }
+
+  private:
+    struct Candidate {
+        float estimate;
+        std::uint32_t row;
+    };
+
+    /// So many entries are looked at in the time that a row is compared in.
+    static constexpr double comparison_in_entries = 8;
+
+    /// Returns false if it met fewer rows than `least`.
+    bool search(const Question& question, std::size_t reach, std::size_t rerank, std::uint64_t least) {
+        encode();
+        route(reach);
+        threshold_.start(rerank);
+        candidate_count_ = 0;
+        const bool filtered = !question.selection.all() || question.itself != no_row;
+        for (const std::uint64_t cluster : clusters_) {
+            if (filtered) {
+                read<true>(question, cluster);
+            } else {
+                read<false>(question, cluster);
+            }
+        }
+        for (std::size_t i = 0; i < candidate_count_; ++i) {
+            seen_[candidates_[i].row / 64] = 0;
+            threshold_.forget(candidates_[i].estimate);
+        }
+        if (candidate_count_ < least) return false;
+        narrow(rerank);
+        rank();
+        return true;
+    }
+
+    /// Makes of the query what centres and residuals are compared with.
+    void encode() {
+        const std::size_t width = view_.facts.width;
+        view_.space().place_query(query.numbers.data(), placed_.data());
+        std::uint8_t* const code = code_.as<std::uint8_t>().data();
+        std::int8_t* const to = signed_code_.as<std::int8_t>().data();
+        project(view_.projection, placed_.data(), projection_, code);
+        square_ = sum_ = 0;
+        for (std::size_t j = 0; j < width; ++j) {
+            const std::int32_t value = code[j] - code_middle;
+            to[j] = static_cast<std::int8_t>(value);
+            square_ += value * value;
+            sum_ += value;
+        }
+    }
+
+    /// Finds the `reach` nearest clusters, or a few more, nearest first.
+    void route(std::size_t reach) {
+        const ClusterFacts& facts = view_.facts;
+        const std::int8_t* const query = signed_code_.as<std::int8_t>().data();
+        std::int32_t* const distances = distances_.data();
+        for (std::size_t block = 0; block < facts.centre_blocks(); ++block) {
+            kernel_.code_dots(view_.centres + block * facts.centre_block_bytes(), query, facts.width,
+                              distances + 16 * block);
+        }
+        for (std::size_t c = 0; c < facts.clusters; ++c) {
+            // Unsigned, so that what a damaged file holds may wrap around.
+            const std::uint32_t inner =
+                static_cast<std::uint32_t>(distances[c]) -
+                static_cast<std::uint32_t>(code_middle) * static_cast<std::uint32_t>(sum_);
+            distances[c] =
+                static_cast<std::int32_t>(static_cast<std::uint32_t>(square_) +
+                                          static_cast<std::uint32_t>(view_.centre_squares[c]) - 2u * inner);
+        }
+        const std::span<const std::int32_t> all(distances, facts.clusters);
+        const std::int64_t limit = reach >= facts.clusters ? std::int64_t{1} << 31 : limit_of(all, reach);
+        clusters_.clear();
+        for (std::uint32_t c = 0; c < facts.clusters; ++c) {
+            if (distances[c] >= limit) continue;
+            clusters_.push_back(std::uint64_t{static_cast<std::uint32_t>(std::max(distances[c], 0))} << 32 |
+                                c);
+        }
+        std::sort(clusters_.begin(), clusters_.end());
+        distance_computations += facts.clusters;
+    }
+
+    /// Makes candidates of the rows of a cluster that look near enough and were not met before.
+    template <bool filtered>
+    void read(const Question& question, std::uint64_t cluster) {
+        const ClusterFacts& facts = view_.facts;
+        const auto number = static_cast<std::uint32_t>(cluster);
+        const std::uint32_t first = view_.first_blocks[number], last = view_.first_blocks[number + 1];
+        if (first > last || last > facts.blocks)
+            throw DamagedIndex("index damaged: a cluster's blocks are not there");
+        // Codes stand for (2 number - 15) / 2 steps.
+        const float base =
+            static_cast<float>(cluster >> 32) + 15.0f * facts.residual_step * static_cast<float>(sum_);
+        const float factor = 2.0f * facts.residual_step;
+        for (std::uint32_t block = first; block < last; block += blocks_at_once) {
+            const std::size_t some = std::min<std::size_t>(blocks_at_once, last - block);
+            std::uint32_t rows[16 * blocks_at_once];
+            float estimates[16 * blocks_at_once];
+            const std::size_t found = kernel_.scan_residuals(
+                view_.blocks + block * facts.block_bytes(), some, signed_code_.as<std::int8_t>().data(),
+                facts.width, base, factor, threshold_.limit(), rows, estimates);
+            if (candidates_.size() < candidate_count_ + found)
+                candidates_.resize(2 * (candidate_count_ + found));
+            // Without branches, as nobody could predict which rows are new.
+            for (std::size_t i = 0; i < found; ++i) {
+                const std::uint32_t row = rows[i];
+                if (row >= facts.rows) throw DamagedIndex("index damaged: an entry names no row");
+                std::uint64_t& word = seen_[row / 64];
+                auto fresh = static_cast<std::uint32_t>(~word >> row % 64 & 1);
+                if constexpr (filtered) {
+                    fresh &=
+                        static_cast<std::uint32_t>(question.selection.has(row) && row != question.itself);
+                }
+                word |= std::uint64_t{1} << row % 64;
+                candidates_[candidate_count_] = {estimates[i], row};
+                candidate_count_ += fresh;
+                threshold_.add(estimates[i], fresh);
+            }
+            threshold_.tighten();
+            distance_computations += 16 * some;
+        }
+    }
+
+    /// Leaves the `rerank` best candidates.
+    void narrow(std::size_t rerank) {
+        rows_.clear();
+        const float limit = threshold_.limit();
+        best_.clear();
+        for (std::size_t i = 0; i < candidate_count_; ++i) {
+            const Candidate& one = candidates_[i];
+            if (one.estimate < limit || !(limit < std::numeric_limits<float>::infinity()))
+                best_.emplace_back(one.estimate, one.row);
+        }
+        if (best_.size() > rerank) {
+            std::nth_element(best_.begin(), best_.begin() + static_cast<std::ptrdiff_t>(rerank), best_.end());
+            best_.erase(best_.begin() + static_cast<std::ptrdiff_t>(rerank), best_.end());
+        }
+        for (const Answer& one : best_) rows_.push_back(one.row());
+    }
+
+    /// Makes answers of the rows that are left.
+    void rank() {
+        const std::size_t count = rows_.size();
+        for (std::size_t i = 0; i < std::min(prefetch_ahead, count); ++i) exact_.prefetch(rows_[i]);
+        for (std::size_t i = 0; i < count; ++i) {
+            if (i + prefetch_ahead < count) exact_.prefetch(rows_[i + prefetch_ahead]);
+            answers_.emplace_back(exact_.distance(exact_.rank(rows_[i])), rows_[i]);
+        }
+    }
+
+    /// Compares all rows that may be answers.
+    void compare_all(const Question& question) {
+        nearest_.start(question.k);
+        question.selection.for_each(view_.facts.rows, [&](std::uint32_t row) {
+            if (row != question.itself) nearest_.add(exact_.rank(row), row);
+        });
+        distance_computations += question.selection.count;
+        answers_.swap(nearest_.take(exact_));
+    }
+
+    ClusterView view_;
+    const Kernels& kernel_ = kernels();
+    ExactDistance exact_;
+    ProjectionScratch projection_;
+    std::vector<float> placed_;
+    Buffer code_, signed_code_;
+    std::int32_t square_ = 0, sum_ = 0;    ///< of the signed code
+    std::vector<std::int32_t> distances_;  ///< of centres
+    std::vector<std::uint64_t> clusters_;  ///< their distance, then their number
+    std::vector<std::uint64_t> seen_;      ///< a bit for each row
+    std::vector<Candidate> candidates_;
+    std::size_t candidate_count_ = 0;
+    Threshold threshold_;
+    std::vector<std::uint32_t> rows_;
+    Nearest nearest_;
+    std::vector<Answer> best_, answers_;
+};
+
+/// Throws DamagedIndex if these are no numbers of an index of clusters. Afterwards no number of elements
+/// overflows.
+void check(const ClusterFacts& facts) {
+    const auto require = [](bool holds, const char* what) {
+        if (!holds) throw DamagedIndex(std::string("header: ") + what + " out of range");
+    };
+    require(facts.distance <= Distance::angular, "distance");
+    require(facts.dimension >= 1 && facts.dimension <= max_dimension, "dimension");
+    require(facts.depth == GraphSpace(facts.distance, facts.dimension, 0).depth(), "depth");
+    require(facts.width == cluster_code_width(facts.depth), "width");
+    require(facts.clusters >= 1 && facts.clusters <= facts.rows, "clusters");
+    require(facts.assignments >= 1 && facts.assignments <= 2, "assignments");
+    require(facts.blocks < std::uint64_t{1} << 31, "blocks");
+}
+
+}  // namespace
+
+Cluster::Cluster(const ClusterView& view) : view_(view) {}
+Cluster::~Cluster() = default;
+Cluster::Cluster(Cluster&&) noexcept = default;
+Cluster& Cluster::operator=(Cluster&&) noexcept = default;
+
+Cluster Cluster::build(const Vectors& vectors, std::size_t count, std::uint32_t dimension,
+                       const ClusterOptions& options) {
+    if (options.distance > Distance::angular) {
+        throw std::invalid_argument("distance: clusters are for euclidean and angular");
+    }
+    OwnedRows rows(vectors, {options.distance, dimension, count}, options.threads);
+    auto parts = std::make_unique<ClusterParts>(std::move(rows), options);
+    Cluster cluster(parts->view());
+    cluster.owned_ = std::move(parts);
+    return cluster;
+}
+
+Cluster Cluster::open(std::shared_ptr<const SectionFile> file) {
+    ClusterView view{};
+    ClusterFacts& facts = view.facts;
+    facts = file->facts<ClusterFacts>();
+    try {
+        check(facts);
+    } catch (const DamagedIndex& error) {
+        throw DamagedIndex(file->path() + ": " + error.what());
+    }
+    view.rows = RowsView::open(*file, facts.shape(), facts.type);
+    const std::size_t width = facts.width;
+    view.projection = {facts.depth,
+                       facts.width,
+                       facts.projection_scale,
+                       facts.steps_per_unit,
+                       file->section<float>(mean_section, facts.depth).data(),
+                       reinterpret_cast<const std::int8_t*>(
+                           file->section(matrix_section, width, round_up(facts.depth, 4)).data()),
+                       file->section<std::int32_t>(sums_section, width).data()};
+    view.centres = reinterpret_cast<const std::uint8_t*>(
+        file->section(centres_section, facts.centre_block_bytes(), facts.centre_blocks()).data());
+    view.centre_squares = file->section<std::int32_t>(squares_section, 16 * facts.centre_blocks()).data();
+    view.first_blocks =
+        file->section<std::uint32_t>(first_blocks_section, std::uint64_t{facts.clusters} + 1).data();
+    view.blocks = file->section(blocks_section, facts.block_bytes(), facts.blocks).data();
+    Cluster cluster(view);
+    cluster.open_common(*file);
+    cluster.file_ = std::move(file);
+    return cluster;
+}
+
+Effort Cluster::usual_effort(std::size_t k) const {
+    return {std::min<std::uint64_t>(24, view_.facts.clusters), 2 * k + 20};
+}
+
+std::unique_ptr<Searcher> Cluster::make_searcher() const {
+    return std::make_unique<ClusterSearcher>(view_);
+}
+
+std::vector<Part> Cluster::parts() const {
+    const ClusterFacts& facts = view_.facts;
+    const std::size_t width = facts.width;
+    std::vector<Part> parts = view_.rows.parts();
+    const auto add = [&parts]<class T>(std::uint32_t type, std::size_t element_bytes, const T* data,
+                                       std::size_t count) {
+        parts.push_back({type, element_bytes, std::as_bytes(std::span(data, count))});
+    };
+    const ProjectionView& projection = view_.projection;
+    add(mean_section, sizeof(float), projection.mean, facts.depth);
+    add(matrix_section, width, projection.matrix, width * round_up(facts.depth, 4));
+    add(sums_section, sizeof(std::int32_t), projection.column_sums, width);
+    add(centres_section, facts.centre_block_bytes(), view_.centres,
+        facts.centre_blocks() * facts.centre_block_bytes());
+    add(squares_section, sizeof(std::int32_t), view_.centre_squares, 16 * facts.centre_blocks());
+    add(first_blocks_section, sizeof(std::uint32_t), view_.first_blocks, std::size_t{facts.clusters} + 1);
+    add(blocks_section, facts.block_bytes(), view_.blocks, facts.blocks * facts.block_bytes());
+    return parts;
+}
+
+}  // namespace ann_bench

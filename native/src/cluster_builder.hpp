@@ -1,0 +1,29 @@
+#pragma once
+// Makes the parts of an index of clusters.
+
+#include <algorithm>
+#include <cstdint>
+
+#include "ann_bench/buffer.hpp"
+#include "ann_bench/cluster.hpp"
+
+namespace ann_bench {
+
+/// Dimensions of codes for rows of `depth` dimensions.
+constexpr std::uint32_t cluster_code_width(std::uint32_t depth) {
+    return std::min(most_code_width, static_cast<std::uint32_t>(round_up(depth, code_step)));
+}
+
+/// The parts of an index of clusters in memory.
+struct ClusterParts {
+    ClusterParts(OwnedRows rows, const ClusterOptions& options);
+
+    ClusterView view() const;
+
+    ClusterFacts facts{};
+    OwnedRows rows;
+    Projection projection;
+    Buffer centres, centre_squares, first_blocks, blocks;
+};
+
+}  // namespace ann_bench
