@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ann_bench.distances import distances_to
-from ann_bench.worker.sets import Sets
+from tests.wrappers.check_data import as_sets
 
 Array = npt.NDArray[Any]
 
@@ -26,12 +26,6 @@ def distances_to_rows(distance: str, queries: Array, train: Array, ids: Array) -
     if distance == "jaccard":
         return distances_to(distance, as_sets(queries), as_sets(train), ids)
     return distances_to(distance, queries, train, ids)
-
-
-def as_sets(bits: Array) -> Sets:
-    """Return rows of bits as sets."""
-    items = np.nonzero(bits)[1].astype(np.int32)
-    return Sets(items, np.concatenate([[0], np.cumsum(bits.sum(axis=1))]), bits.shape[1])
 
 
 def exact_distances(distance: str, queries: Array, train: Array) -> Array:
