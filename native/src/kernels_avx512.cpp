@@ -198,7 +198,9 @@ void code_dots(const std::uint8_t* codes, const std::int8_t* query, std::size_t 
     _mm512_storeu_si512(out, _mm512_add_epi32(_mm512_add_epi32(s0, s1), _mm512_add_epi32(s2, s3)));
 }
 
-/// The sums of `blocks` blocks of residuals, whose codes begin at `codes` and are `stride` bytes apart.
+/// The sums of `blocks` blocks of residuals, whose codes begin at `codes` and are `stride` bytes apart. The
+/// blocks behind them are called for: the processor's own prefetcher loses its way among so many rows of
+/// lines.
 template <std::size_t blocks>
 inline void residual_dots(const std::byte* codes, std::size_t stride, const std::int8_t* query,
                           std::size_t width, __m512i* out) {
