@@ -171,7 +171,7 @@ class ClusterSearcher final : public Searcher {
                     fresh &=
                         static_cast<std::uint32_t>(question.selection.has(row) && row != question.itself);
                 }
-                word |= std::uint64_t{1} << row % 64;
+                word |= std::uint64_t{fresh} << row % 64;
                 candidates_[candidate_count_] = {estimates[i], row};
                 candidate_count_ += fresh;
                 threshold_.add(estimates[i], fresh);

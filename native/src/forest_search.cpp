@@ -298,7 +298,7 @@ void ForestSearch::scan(const ForestScratch::Leaf& one) {
         std::uint64_t& word = scratch_.seen[id / 64];
         auto fresh = static_cast<std::uint32_t>(~word >> id % 64 & 1);
         if constexpr (filtered) fresh &= static_cast<std::uint32_t>(selection_.has(id) && id != itself_);
-        word |= std::uint64_t{1} << id % 64;
+        word |= std::uint64_t{fresh} << id % 64;
         scratch_.candidates[count] = {estimates[i], id};
         count += fresh;
         scratch_.threshold.add(estimates[i], fresh);

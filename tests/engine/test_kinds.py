@@ -342,3 +342,17 @@ def test_bytes_are_compared_exactly(kind: Any, distance: str, dtype: Any) -> Non
     ids, distances = kind.build(train, distance).query(queries, 300)
     expected = np.take_along_axis(exact_distances(distance, queries, train.astype(np.float32)), ids, axis=1)
     np.testing.assert_allclose(distances, expected, rtol=2e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [Forest, Graph, Cluster])
+def test_a_filter_leaves_no_trace(kind: Any) -> None:
+    """After searches that must not answer with half of the rows, others answer as before."""
+    train, queries = make_vectors("euclidean", 40_000, 12, 1), make_vectors("euclidean", 60, 12, 2)
+    options = {"n_trees": 5} if kind is Forest else {}
+    effort = {Forest: {"search_k": 800}, Graph: {"ef": 20}, Cluster: {"nprobe": 6}}[kind]
+    index = kind.build(train, **options, threads=2)
+    before = index.query(queries, 10, rerank=30, **effort)
+    allowed = np.random.default_rng(5).random(len(train)) < 0.5
+    for query in queries:
+        index.query(query, 10, rerank=30, allow=allowed, **effort)
+    np.testing.assert_array_equal(index.query(queries, 10, rerank=30, **effort), before)
