@@ -13,7 +13,7 @@ class Cluster(KindOfIndex):
     """An index of rows that finds those nearest to a vector, approximately, in clusters that are near to it.
 
     Rows are grouped by the nearest of some centres. A query reads the clusters whose centres are nearest, one
-    row after another, in codes of 4 bits a dimension; the best are compared exactly. It is built in a
+    row after another, in codes of 2 bits a dimension; the best are compared exactly. It is built in a
     fraction of a graph's time, and reads in order what a graph has to jump to, which helps where memory is
     slow.
 

@@ -5,7 +5,7 @@ from ann_bench.wrappers.engine_kind import EngineKind
 
 
 class EngineCluster(EngineKind):
-    """The nearest clusters read in 4-bit codes, the best of their rows compared exactly."""
+    """The nearest clusters read in 2-bit codes, the best of their rows compared exactly."""
 
     kind = Cluster
 

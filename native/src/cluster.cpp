@@ -32,8 +32,8 @@ class ClusterSearcher final : public Searcher {
           view_(view),
           exact_(view.rows),
           placed_(view.facts.depth),
-          code_(view.facts.width),
-          signed_code_(view.facts.width),
+          code_(view.facts.code_width()),
+          signed_code_(view.facts.code_width()),
           distances_(view.facts.centre_blocks() * 16),
           seen_((view.facts.rows + 63) / 64) {}
 
@@ -77,11 +77,12 @@ class ClusterSearcher final : public Searcher {
         threshold_.start(rerank);
         candidate_count_ = 0;
         const bool filtered = !question.selection.all() || question.itself != no_row;
-        for (const std::uint64_t cluster : clusters_) {
+        for (std::size_t i = 0; i < clusters_.size(); ++i) {
+            const std::uint64_t next = clusters_[std::min(i + 1, clusters_.size() - 1)];
             if (filtered) {
-                read<true>(question, cluster);
+                read<true>(question, clusters_[i], next);
             } else {
-                read<false>(question, cluster);
+                read<false>(question, clusters_[i], next);
             }
         }
         for (std::size_t i = 0; i < candidate_count_; ++i) {
@@ -119,46 +120,55 @@ class ClusterSearcher final : public Searcher {
             kernel_.code_dots(view_.centres + block * facts.centre_block_bytes(), query, facts.width,
                               distances + 16 * block);
         }
-        for (std::size_t c = 0; c < facts.clusters; ++c) {
-            // Unsigned, so that what a damaged file holds may wrap around.
-            const std::uint32_t inner =
-                static_cast<std::uint32_t>(distances[c]) -
-                static_cast<std::uint32_t>(code_middle) * static_cast<std::uint32_t>(sum_);
-            distances[c] =
-                static_cast<std::int32_t>(static_cast<std::uint32_t>(square_) +
-                                          static_cast<std::uint32_t>(view_.centre_squares[c]) - 2u * inner);
+        // With q the query and c a centre, of unsigned codes, |q - c|^2 is its square less 2 <q, c> and more
+        // what all centres have. Unsigned, so that what a damaged file holds may wrap around.
+        const auto rest = static_cast<std::uint32_t>(square_ + 2 * code_middle * sum_);
+        const std::int32_t* const squares = view_.centre_squares;
+        const std::size_t count = facts.clusters;
+        for (std::size_t c = 0; c < count; ++c) {
+            distances[c] = static_cast<std::int32_t>(static_cast<std::uint32_t>(squares[c]) -
+                                                     2u * static_cast<std::uint32_t>(distances[c]) + rest);
         }
-        const std::span<const std::int32_t> all(distances, facts.clusters);
-        const std::int64_t limit = reach >= facts.clusters ? std::int64_t{1} << 31 : limit_of(all, reach);
-        clusters_.clear();
-        for (std::uint32_t c = 0; c < facts.clusters; ++c) {
-            if (distances[c] >= limit) continue;
-            clusters_.push_back(std::uint64_t{static_cast<std::uint32_t>(std::max(distances[c], 0))} << 32 |
-                                c);
+        const std::int64_t limit =
+            reach >= count ? std::int64_t{1} << 31 : limit_of(std::span(distances, count), reach);
+        clusters_.resize(count);
+        std::uint64_t* const nearest = clusters_.data();
+        std::size_t found = 0;
+        for (std::size_t c = 0; c < count; ++c) {
+            nearest[found] = std::uint64_t{static_cast<std::uint32_t>(std::max(distances[c], 0))} << 32 | c;
+            found += distances[c] < limit;
         }
+        clusters_.resize(found);
         std::sort(clusters_.begin(), clusters_.end());
-        distance_computations += facts.clusters;
+        distance_computations += count;
     }
 
     /// Makes candidates of the rows of a cluster that look near enough and were not met before.
     template <bool filtered>
-    void read(const Question& question, std::uint64_t cluster) {
+    void read(const Question& question, std::uint64_t cluster, std::uint64_t next) {
         const ClusterFacts& facts = view_.facts;
         const auto number = static_cast<std::uint32_t>(cluster);
         const std::uint32_t first = view_.first_blocks[number], last = view_.first_blocks[number + 1];
         if (first > last || last > facts.blocks)
             throw DamagedIndex("index damaged: a cluster's blocks are not there");
-        // Codes stand for (2 number - 15) / 2 steps.
+        // Codes stand for (2 number - 3) / 2 steps.
         const float base =
-            static_cast<float>(cluster >> 32) + 15.0f * facts.residual_step * static_cast<float>(sum_);
+            static_cast<float>(cluster >> 32) + 3.0f * facts.residual_step * static_cast<float>(sum_);
         const float factor = 2.0f * facts.residual_step;
-        for (std::uint32_t block = first; block < last; block += blocks_at_once) {
-            const std::size_t some = std::min<std::size_t>(blocks_at_once, last - block);
-            std::uint32_t rows[16 * blocks_at_once];
-            float estimates[16 * blocks_at_once];
+        const std::byte* const at_next =
+            view_.blocks + view_.first_blocks[static_cast<std::uint32_t>(next)] * facts.block_bytes();
+        // Evenly, so that what is called for meanwhile is not much less than what is read next.
+        const std::size_t parts = (last - first + blocks_at_once - 1) / blocks_at_once;
+        for (std::size_t part = 0; part < parts; ++part) {
+            const std::size_t block = first + (last - first) * part / parts;
+            const std::size_t some = first + (last - first) * (part + 1) / parts - block;
+            const std::byte* const at = view_.blocks + block * facts.block_bytes();
+            std::uint32_t rows[16 * blocks_at_once + 16];
+            float estimates[16 * blocks_at_once + 16];
             const std::size_t found = kernel_.scan_residuals(
-                view_.blocks + block * facts.block_bytes(), some, signed_code_.as<std::int8_t>().data(),
-                facts.width, base, factor, threshold_.limit(), rows, estimates);
+                at, some, signed_code_.as<std::int8_t>().data(), facts.width, base, factor,
+                threshold_.limit(), block + some < last ? at + some * facts.block_bytes() : at_next, rows,
+                estimates);
             if (candidates_.size() < candidate_count_ + found)
                 candidates_.resize(2 * (candidate_count_ + found));
             // Without branches, as nobody could predict which rows are new.
@@ -245,7 +255,7 @@ void check(const ClusterFacts& facts) {
     require(facts.distance <= Distance::angular, "distance");
     require(facts.dimension >= 1 && facts.dimension <= max_dimension, "dimension");
     require(facts.depth == GraphSpace(facts.distance, facts.dimension, 0).depth(), "depth");
-    require(facts.width == cluster_code_width(facts.depth), "width");
+    require(facts.width == residual_width(facts.depth), "width");
     require(facts.clusters >= 1 && facts.clusters <= facts.rows, "clusters");
     require(facts.assignments >= 1 && facts.assignments <= 2, "assignments");
     require(facts.blocks < std::uint64_t{1} << 31, "blocks");
@@ -280,9 +290,9 @@ Cluster Cluster::open(std::shared_ptr<const SectionFile> file) {
         throw DamagedIndex(file->path() + ": " + error.what());
     }
     view.rows = RowsView::open(*file, facts.shape(), facts.type);
-    const std::size_t width = facts.width;
+    const std::uint32_t width = facts.code_width();
     view.projection = {facts.depth,
-                       facts.width,
+                       width,
                        facts.projection_scale,
                        facts.steps_per_unit,
                        file->section<float>(mean_section, facts.depth).data(),
@@ -302,7 +312,7 @@ Cluster Cluster::open(std::shared_ptr<const SectionFile> file) {
 }
 
 Effort Cluster::usual_effort(std::size_t k) const {
-    return {std::min<std::uint64_t>(24, view_.facts.clusters), 2 * k + 20};
+    return {std::min<std::uint64_t>(24, view_.facts.clusters), 3 * k + 50};
 }
 
 std::unique_ptr<Searcher> Cluster::make_searcher() const {
@@ -311,7 +321,7 @@ std::unique_ptr<Searcher> Cluster::make_searcher() const {
 
 std::vector<Part> Cluster::parts() const {
     const ClusterFacts& facts = view_.facts;
-    const std::size_t width = facts.width;
+    const std::size_t width = facts.code_width();
     std::vector<Part> parts = view_.rows.parts();
     const auto add = [&parts]<class T>(std::uint32_t type, std::size_t element_bytes, const T* data,
                                        std::size_t count) {

@@ -27,23 +27,24 @@ constexpr int rounds = 8;
 /// Centres that a second assignment is chosen from.
 constexpr std::size_t second_choices = 24;
 
-/// Residuals reach so many standard deviations before they are cut off.
-constexpr double residual_range = 2.75;
+/// Standard deviations in a step of a residual: what loses least of normal numbers in 2 bits (Max 1960).
+constexpr double residual_deviations = 0.9957;
 
 /// What stands for the rest of the options.
 enum Key : std::uint64_t { sample_key, projection_key, centres_key };
 
 constexpr std::int32_t nowhere = std::numeric_limits<std::int32_t>::max();
 
-/// Codes of centres, sixteen side by side.
+/// Codes of centres, sixteen side by side: of `width` dimensions all but the first `axes` are zero.
 class Centres {
   public:
-    Centres(std::size_t count, std::size_t width)
+    Centres(std::size_t count, std::size_t axes, std::size_t width)
         : count_(count),
+          axes_(axes),
           width_(width),
           codes_(count * width),
           squares_(round_up(count, 16), nowhere),
-          blocks_(round_up(count, 16) * width, static_cast<std::uint8_t>(code_middle)) {}
+          blocks_(round_up(count, 16) * axes, static_cast<std::uint8_t>(code_middle)) {}
 
     std::size_t count() const { return count_; }
     const std::uint8_t* code(std::size_t centre) const { return codes_.data() + centre * width_; }
@@ -52,9 +53,9 @@ class Centres {
 
     void set(std::size_t centre, const std::uint8_t* code) {
         std::memcpy(codes_.data() + centre * width_, code, width_);
-        std::uint8_t* const block = blocks_.data() + centre / 16 * 16 * width_;
+        std::uint8_t* const block = blocks_.data() + centre / 16 * 16 * axes_;
         std::int32_t squared = 0;
-        for (std::size_t j = 0; j < width_; ++j) {
+        for (std::size_t j = 0; j < axes_; ++j) {
             block[j / 4 * 64 + centre % 16 * 4 + j % 4] = code[j];
             squared += (code[j] - code_middle) * (code[j] - code_middle);
         }
@@ -65,10 +66,10 @@ class Centres {
     /// of sixteen.
     void compare(const std::int8_t* row, std::int32_t* out) const {
         std::int32_t sum = 0;
-        for (std::size_t j = 0; j < width_; ++j) sum += row[j];
+        for (std::size_t j = 0; j < axes_; ++j) sum += row[j];
         const Kernels& kernel = kernels();
         for (std::size_t first = 0; first < squares_.size(); first += 16) {
-            kernel.code_dots(blocks_.data() + first * width_, row, width_, out + first);
+            kernel.code_dots(blocks_.data() + first * axes_, row, axes_, out + first);
             for (std::size_t i = first; i < first + 16; ++i) {
                 out[i] = squares_[i] == nowhere ? nowhere : squares_[i] - 2 * (out[i] - code_middle * sum);
             }
@@ -76,7 +77,7 @@ class Centres {
     }
 
   private:
-    std::size_t count_, width_;
+    std::size_t count_, axes_, width_;
     std::vector<std::uint8_t> codes_;
     std::vector<std::int32_t> squares_;
     std::vector<std::uint8_t> blocks_;
@@ -97,7 +98,7 @@ class Builder {
         facts_.type = rows_.type;
         facts_.seed = options.seed;
         facts_.depth = space().depth();
-        facts_.width = cluster_code_width(facts_.depth);
+        facts_.width = residual_width(facts_.depth);
         const double root = std::sqrt(static_cast<double>(facts_.rows));
         const auto usual = static_cast<std::uint32_t>(std::lround(clusters_per_root * root));
         const std::uint64_t wanted = options.clusters != 0 ? options.clusters : usual;
@@ -118,8 +119,10 @@ class Builder {
   private:
     GraphSpace space() const { return {facts_.distance, facts_.dimension, 0}; }
     const std::uint8_t* code(std::size_t row) const {
-        return codes_.as<std::uint8_t>().data() + row * facts_.width;
+        return codes_.as<std::uint8_t>().data() + row * code_width();
     }
+
+    std::size_t code_width() const { return facts_.code_width(); }
 
     void for_rows(std::size_t count, const std::function<void(std::size_t, std::size_t)>& body) const {
         parallel_for((count + rows_per_task - 1) / rows_per_task, threads_, [&](std::size_t task) {
@@ -135,7 +138,7 @@ class Builder {
     }
 
     void encode() {
-        codes_ = Buffer(facts_.rows * facts_.width);
+        codes_ = Buffer(facts_.rows * code_width());
         squares_.resize(facts_.rows);
         encode_rows(rows_, space(), parts_.projection.view(), 0, threads_, codes_.as<std::uint8_t>().data(),
                     squares_.data());
@@ -143,13 +146,13 @@ class Builder {
 
     void sign(std::size_t row, std::int8_t* to) const {
         const std::uint8_t* const from = code(row);
-        for (std::size_t j = 0; j < facts_.width; ++j)
+        for (std::size_t j = 0; j < code_width(); ++j)
             to[j] = static_cast<std::int8_t>(from[j] - code_middle);
     }
 
     /// K-means (Lloyd) over a sample; a centre that nothing is near to stays where it was.
     Centres find_centres() {
-        const std::size_t width = facts_.width, clusters = facts_.clusters;
+        const std::size_t width = code_width(), clusters = facts_.clusters;
         std::vector<std::uint32_t> sample(facts_.rows);
         std::iota(sample.begin(), sample.end(), 0u);
         Random random(derive_key(key_, centres_key));
@@ -158,7 +161,7 @@ class Builder {
             std::swap(sample[i], sample[i + random.below(static_cast<std::uint32_t>(sample.size() - i))]);
         }
         sample.resize(count);
-        Centres centres(clusters, width);
+        Centres centres(clusters, facts_.width, width);
         for (std::size_t c = 0; c < clusters; ++c) centres.set(c, code(sample[c]));
         std::vector<std::uint32_t> nearest(count);
         for (int round = 0; round < rounds; ++round) {
@@ -186,9 +189,9 @@ class Builder {
             if (count == 0) return;
             std::vector<std::uint32_t> ids(count);
             for (std::size_t i = 0; i < count; ++i) ids[i] = sample[members[first + i]];
-            std::vector<std::int32_t> sums(facts_.width);
-            kernels().add_rows(code(0), ids.data(), count, facts_.width, sums.data());
-            std::vector<std::uint8_t> mean(facts_.width);
+            std::vector<std::int32_t> sums(code_width());
+            kernels().add_rows(code(0), ids.data(), count, code_width(), sums.data());
+            std::vector<std::uint8_t> mean(code_width());
             const auto number = static_cast<std::int32_t>(count);
             for (std::size_t j = 0; j < mean.size(); ++j) {
                 mean[j] = static_cast<std::uint8_t>((sums[j] + number / 2) / number);
@@ -216,7 +219,7 @@ class Builder {
     void assign(const Centres& centres) {
         clusters_of_.resize(facts_.rows * facts_.assignments);
         for_rows(facts_.rows, [&](std::size_t first, std::size_t last) {
-            std::vector<std::int8_t> row(facts_.width), residual(facts_.width);
+            std::vector<std::int8_t> row(code_width()), residual(code_width());
             std::vector<std::int32_t> distances(centres.squares().size());
             for (std::size_t i = first; i < last; ++i) {
                 sign(i, row.data());
@@ -232,7 +235,7 @@ class Builder {
     std::uint32_t second(const Centres& centres, std::size_t row, std::uint32_t first,
                          std::span<const std::int32_t> distances, std::vector<std::int8_t>& residual) const {
         const Kernels& kernel = kernels();
-        const std::size_t width = facts_.width;
+        const std::size_t width = code_width();
         double length = 0, square = 0;
         for (std::size_t j = 0; j < width; ++j) {
             const int difference = code(row)[j] - centres.code(first)[j];
@@ -278,7 +281,7 @@ class Builder {
             }
         }
         const double deviation = std::sqrt(squared / static_cast<double>(count * facts_.width));
-        facts_.residual_step = std::max(static_cast<float>(residual_range * deviation / 7.5), 0.125f);
+        facts_.residual_step = std::max(static_cast<float>(residual_deviations * deviation), 0.125f);
     }
 
     void write_blocks(const Centres& centres) {
@@ -320,12 +323,12 @@ class Builder {
         double missed = 0;
         for (std::size_t j = 0; j < width; ++j) {
             const auto residual = static_cast<float>(x[j] - centre[j]);
-            const float scaled = residual / facts_.residual_step + 8.0f;
-            const auto number = static_cast<std::uint8_t>(std::clamp(scaled, 0.0f, 15.0f));
-            const double meant = (static_cast<double>(number) - 7.5) * facts_.residual_step;
+            const float scaled = residual / facts_.residual_step + 2.0f;
+            const auto number = static_cast<std::uint8_t>(std::clamp(scaled, 0.0f, 3.0f));
+            const double meant = (static_cast<double>(number) - 1.5) * facts_.residual_step;
             missed += (centre[j] - code_middle + 0.5 * residual) * (residual - meant);
-            std::uint8_t& byte = codes[j / 8 * 64 + place * 4 + j % 4];
-            byte = static_cast<std::uint8_t>(byte | number << (j % 8 < 4 ? 0 : 4));
+            std::uint8_t& byte = codes[j / 16 * 64 + place * 4 + j % 4];
+            byte = static_cast<std::uint8_t>(byte | number << j % 16 / 4 * 2);
         }
         const double given = static_cast<double>(squares_[row]) - centres.squares()[c];
         const auto term = static_cast<float>(given - 2 * missed);

@@ -9,9 +9,9 @@
 
 namespace ann_bench {
 
-/// Dimensions of codes for rows of `depth` dimensions.
-constexpr std::uint32_t cluster_code_width(std::uint32_t depth) {
-    return std::min(most_code_width, static_cast<std::uint32_t>(round_up(depth, code_step)));
+/// Dimensions of residuals for rows of `depth` dimensions.
+constexpr std::uint32_t residual_width(std::uint32_t depth) {
+    return std::min(most_code_width, static_cast<std::uint32_t>(round_up(depth, residual_step)));
 }
 
 /// The parts of an index of clusters in memory.

@@ -27,7 +27,7 @@ float longest_of(const RowsView& rows, std::uint64_t first) {
     return static_cast<float>(std::min(std::sqrt(longest), 3.4e38));
 }
 
-Projection fit_to_rows(const RowsView& rows, const GraphSpace& space, std::uint32_t width,
+Projection fit_to_rows(const RowsView& rows, const GraphSpace& space, std::uint32_t axes,
                        std::uint64_t sample_key, std::uint64_t key, unsigned threads) {
     const std::uint64_t all = rows.shape.rows;
     const std::size_t count = std::min<std::size_t>(projection_sample, all);
@@ -37,7 +37,7 @@ Projection fit_to_rows(const RowsView& rows, const GraphSpace& space, std::uint3
         rows.read(count == all ? i : random.below(static_cast<std::uint32_t>(all)), row.data());
         space.place_row(row.data(), sample.data() + i * space.depth());
     }
-    return fit_projection(sample, space.depth(), width, 0, key, threads);
+    return fit_projection(sample, space.depth(), axes, 0, key, threads);
 }
 
 void encode_rows(const RowsView& rows, const GraphSpace& space, const ProjectionView& projection,

@@ -14,7 +14,7 @@ float longest_of(const RowsView& rows, std::uint64_t first);
 
 /// The projection to `width` dimensions that suits the rows, by a sample that one key draws; the other turns
 /// it.
-Projection fit_to_rows(const RowsView& rows, const GraphSpace& space, std::uint32_t width,
+Projection fit_to_rows(const RowsView& rows, const GraphSpace& space, std::uint32_t axes,
                        std::uint64_t sample_key, std::uint64_t key, unsigned threads);
 
 /// Writes the codes (`width` bytes each) of the rows from `first` on to their places in `codes`, and their

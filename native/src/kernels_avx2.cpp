@@ -144,20 +144,43 @@ void code_dots(const std::uint8_t* codes, const std::int8_t* query, std::size_t 
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + 8), sums[1]);
 }
 
+/// The dots of the codes of a block of residuals, in halves of eight.
+inline void residual_dots(const std::byte* codes, const std::int8_t* query, std::size_t width,
+                          __m256i sums[2]) {
+    const __m256i two_bits = _mm256_set1_epi8(3), ones = _mm256_set1_epi16(1);
+    sums[0] = sums[1] = _mm256_setzero_si256();
+    for (std::size_t j = 0; j < width; j += residual_step) {
+        for (std::size_t half = 0; half < 2; ++half, codes += 32) {
+            const __m256i bytes = load(codes);
+            __m256i products = _mm256_setzero_si256();  // at most 4 * 2 * 3 * 127: no saturation
+            for (int p = 0; p < 4; ++p) {
+                std::int32_t four;
+                __builtin_memcpy(&four, query + j + 4 * static_cast<std::size_t>(p), sizeof four);
+                const __m256i values = _mm256_and_si256(_mm256_srli_epi16(bytes, 2 * p), two_bits);
+                products = _mm256_add_epi16(products, _mm256_maddubs_epi16(values, _mm256_set1_epi32(four)));
+            }
+            sums[half] = _mm256_add_epi32(sums[half], _mm256_madd_epi16(products, ones));
+        }
+    }
+}
+
 std::size_t scan_residuals(const std::byte* blocks, std::size_t count, const std::int8_t* query,
-                           std::size_t width, float base, float factor, float limit, std::uint32_t* ids,
-                           float* estimates) {
-    const std::size_t bytes = residual_codes + 8 * width;
+                           std::size_t width, float base, float factor, float limit, const std::byte* ahead,
+                           std::uint32_t* ids, float* estimates) {
+    const std::size_t bytes = residual_block_bytes(width);
     const __m256 bases = _mm256_set1_ps(base), factors = _mm256_set1_ps(factor);
     const __m256 limits = _mm256_set1_ps(limit);
     std::size_t found = 0;
-    for (std::size_t block = 0; block < count; ++block, blocks += bytes) {
-        std::int32_t dots[16];
-        bough_dots(reinterpret_cast<const std::uint8_t*>(blocks + residual_codes), query, width, dots);
-        for (std::size_t i = 0; i < 16; i += 8) {
-            const auto* const terms = reinterpret_cast<const float*>(blocks + residual_terms);
-            const __m256 products = _mm256_mul_ps(factors, _mm256_cvtepi32_ps(load(dots + i)));
-            const __m256 sums = _mm256_add_ps(bases, _mm256_sub_ps(_mm256_loadu_ps(terms + i), products));
+    for (std::size_t block = 0; block < count; ++block, blocks += bytes, ahead += bytes) {
+        for (std::size_t i = 0; i < bytes; i += 64) {
+            _mm_prefetch(reinterpret_cast<const char*>(ahead + i), _MM_HINT_T1);
+        }
+        __m256i dots[2];
+        residual_dots(blocks + residual_codes, query, width, dots);
+        for (std::size_t half = 0; half < 2; ++half) {
+            const auto* const terms = reinterpret_cast<const float*>(blocks + residual_terms) + 8 * half;
+            const __m256 products = _mm256_mul_ps(factors, _mm256_cvtepi32_ps(dots[half]));
+            const __m256 sums = _mm256_add_ps(bases, _mm256_sub_ps(_mm256_loadu_ps(terms), products));
             const __m256 below = _mm256_cmp_ps(sums, limits, _CMP_LT_OQ);
             auto lanes = static_cast<unsigned>(_mm256_movemask_ps(below));
             if (lanes == 0) continue;
@@ -165,7 +188,7 @@ std::size_t scan_residuals(const std::byte* blocks, std::size_t count, const std
             _mm256_storeu_ps(all, sums);
             for (; lanes != 0; lanes &= lanes - 1) {
                 const auto lane = static_cast<std::size_t>(__builtin_ctz(lanes));
-                __builtin_memcpy(ids + found, blocks + 4 * (i + lane), sizeof *ids);
+                __builtin_memcpy(ids + found, blocks + 4 * (8 * half + lane), sizeof *ids);
                 estimates[found++] = all[lane];
             }
         }

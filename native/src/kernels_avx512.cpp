@@ -198,34 +198,43 @@ void code_dots(const std::uint8_t* codes, const std::int8_t* query, std::size_t 
     _mm512_storeu_si512(out, _mm512_add_epi32(_mm512_add_epi32(s0, s1), _mm512_add_epi32(s2, s3)));
 }
 
-/// The sums of `blocks` blocks of residuals, whose codes begin at `codes` and are `stride` bytes apart. The
-/// blocks behind them are called for: the processor's own prefetcher loses its way among so many rows of
-/// lines.
+/// The sums of `blocks` blocks of residuals, whose codes begin at `codes` and are `stride` bytes apart. What
+/// is as far from `ahead` is called for.
+///
+/// Codes are multiplied where they stand in their bytes, which makes sums 1, 4, 16 and 64 times what they
+/// should be: one shift for each sum in place of one for each line.
 template <std::size_t blocks>
 inline void residual_dots(const std::byte* codes, std::size_t stride, const std::int8_t* query,
-                          std::size_t width, __m512i* out) {
-    const __m512i nibble = _mm512_set1_epi8(15);
-    __m512i low[blocks], high[blocks];
-    for (std::size_t b = 0; b < blocks; ++b) low[b] = high[b] = _mm512_setzero_si512();
-    for (std::size_t j = 0; j < width; j += 8) {
-        std::int32_t four[2];
-        __builtin_memcpy(four, query + j, sizeof four);
-        const __m512i first = _mm512_set1_epi32(four[0]), second = _mm512_set1_epi32(four[1]);
+                          std::size_t width, const std::byte* ahead, __m512i* out) {
+    const __m512i masks[4] = {_mm512_set1_epi8(3), _mm512_set1_epi8(12), _mm512_set1_epi8(48),
+                              _mm512_set1_epi8(-64)};
+    __m512i sums[blocks][4];
+    for (auto& one : sums) one[0] = one[1] = one[2] = one[3] = _mm512_setzero_si512();
+    for (std::size_t j = 0; j < width; j += residual_step) {
+        const __m128i sixteen = load_quarter(query + j);
+        const __m512i parts[4] = {_mm512_broadcastd_epi32(sixteen),
+                                  _mm512_broadcastd_epi32(_mm_shuffle_epi32(sixteen, 0x55)),
+                                  _mm512_broadcastd_epi32(_mm_shuffle_epi32(sixteen, 0xaa)),
+                                  _mm512_broadcastd_epi32(_mm_shuffle_epi32(sixteen, 0xff))};
         for (std::size_t b = 0; b < blocks; ++b) {
-            const __m512i both = load(codes + b * stride + 8 * j);
-            _mm_prefetch(reinterpret_cast<const char*>(codes + (b + blocks) * stride + 8 * j), _MM_HINT_T0);
-            low[b] = _mm512_dpbusd_epi32(low[b], _mm512_and_si512(both, nibble), first);
-            high[b] =
-                _mm512_dpbusd_epi32(high[b], _mm512_and_si512(_mm512_srli_epi16(both, 4), nibble), second);
+            const __m512i bytes = load(codes + b * stride + 4 * j);
+            _mm_prefetch(reinterpret_cast<const char*>(ahead + b * stride + 4 * j), _MM_HINT_T1);
+            for (std::size_t p = 0; p < 4; ++p) {
+                sums[b][p] = _mm512_dpbusd_epi32(sums[b][p], _mm512_and_si512(bytes, masks[p]), parts[p]);
+            }
         }
     }
-    for (std::size_t b = 0; b < blocks; ++b) out[b] = _mm512_add_epi32(low[b], high[b]);
+    for (std::size_t b = 0; b < blocks; ++b) {
+        out[b] = _mm512_add_epi32(
+            _mm512_add_epi32(sums[b][0], _mm512_srai_epi32(sums[b][1], 2)),
+            _mm512_add_epi32(_mm512_srai_epi32(sums[b][2], 4), _mm512_srai_epi32(sums[b][3], 6)));
+    }
 }
 
 std::size_t scan_residuals(const std::byte* blocks, std::size_t count, const std::int8_t* query,
-                           std::size_t width, float base, float factor, float limit, std::uint32_t* ids,
-                           float* estimates) {
-    const std::size_t bytes = residual_codes + 8 * width;
+                           std::size_t width, float base, float factor, float limit, const std::byte* ahead,
+                           std::uint32_t* ids, float* estimates) {
+    const std::size_t bytes = residual_block_bytes(width);
     const __m512 bases = _mm512_set1_ps(base), factors = _mm512_set1_ps(factor);
     const __m512 limits = _mm512_set1_ps(limit);
     std::size_t found = 0;
@@ -233,18 +242,21 @@ std::size_t scan_residuals(const std::byte* blocks, std::size_t count, const std
         __m512i dots[4];
         const std::size_t some = count - block >= 4 ? 4 : 1;
         if (some == 4) {
-            residual_dots<4>(blocks + residual_codes, bytes, query, width, dots);
+            residual_dots<4>(blocks + residual_codes, bytes, query, width, ahead + residual_codes, dots);
         } else {
-            residual_dots<1>(blocks + residual_codes, bytes, query, width, dots);
+            residual_dots<1>(blocks + residual_codes, bytes, query, width, ahead + residual_codes, dots);
         }
-        for (std::size_t b = 0; b < some; ++b, blocks += bytes) {
+        for (std::size_t b = 0; b < some; ++b, blocks += bytes, ahead += bytes) {
+            _mm_prefetch(reinterpret_cast<const char*>(ahead), _MM_HINT_T1);
+            _mm_prefetch(reinterpret_cast<const char*>(ahead + residual_terms), _MM_HINT_T1);
             const __m512 terms = _mm512_loadu_ps(reinterpret_cast<const float*>(blocks + residual_terms));
             const __m512 sums = _mm512_add_ps(
                 bases, _mm512_sub_ps(terms, _mm512_mul_ps(factors, _mm512_cvtepi32_ps(dots[b]))));
             const __mmask16 below = _mm512_cmp_ps_mask(sums, limits, _CMP_LT_OQ);
             if (below == 0) continue;
-            _mm512_mask_compressstoreu_ps(estimates + found, below, sums);
-            _mm512_mask_compressstoreu_epi32(ids + found, below, load(blocks));
+            // Storing a compressed register whole is quicker than a compressing store, and there is room.
+            _mm512_storeu_ps(estimates + found, _mm512_maskz_compress_ps(below, sums));
+            _mm512_storeu_si512(ids + found, _mm512_maskz_compress_epi32(below, load(blocks)));
             found += static_cast<std::size_t>(__builtin_popcount(below));
         }
         block += some;

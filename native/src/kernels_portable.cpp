@@ -68,20 +68,25 @@ void code_dots(const std::uint8_t* codes, const std::int8_t* query, std::size_t 
 }
 
 std::size_t scan_residuals(const std::byte* blocks, std::size_t count, const std::int8_t* query,
-                           std::size_t width, float base, float factor, float limit, std::uint32_t* ids,
-                           float* estimates) {
+                           std::size_t width, float base, float factor, float limit, const std::byte*,
+                           std::uint32_t* ids, float* estimates) {
     std::size_t found = 0;
     for (std::size_t block = 0; block < count; ++block, blocks += residual_block_bytes(width)) {
-        std::int32_t dots[16];
-        bough_dots(reinterpret_cast<const std::uint8_t*>(blocks + residual_codes), query, width, dots);
+        const auto* codes = reinterpret_cast<const std::uint8_t*>(blocks + residual_codes);
+        std::int32_t dots[16] = {};
+        for (std::size_t j = 0; j < width; j += residual_step, codes += 64) {
+            for (std::size_t i = 0; i < 64; ++i) {
+                for (std::size_t p = 0; p < 4; ++p) {
+                    dots[i / 4] += (codes[i] >> 2 * p & 3) * query[j + 4 * p + i % 4];
+                }
+            }
+        }
         for (std::size_t i = 0; i < 16; ++i) {
-            std::uint32_t id;
             float term;
-            __builtin_memcpy(&id, blocks + i * sizeof id, sizeof id);
             __builtin_memcpy(&term, blocks + residual_terms + i * sizeof term, sizeof term);
             const float estimate = base + (term - factor * static_cast<float>(dots[i]));
             if (estimate < limit) {
-                ids[found] = id;
+                __builtin_memcpy(ids + found, blocks + i * sizeof *ids, sizeof *ids);
                 estimates[found++] = estimate;
             }
         }

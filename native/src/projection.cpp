@@ -162,10 +162,11 @@ void Space::place_query(const float* query, float* to) const {
     for (std::uint32_t i = 0; i < dimension_; ++i) to[i] = query[i] * factor;
 }
 
-Projection fit_projection(std::span<float> sample, std::uint32_t depth, std::uint32_t width, float longest,
+Projection fit_projection(std::span<float> sample, std::uint32_t depth, std::uint32_t axes, float longest,
                           std::uint64_t key, unsigned threads) {
     const Kernels& kernel = kernels();
     const std::size_t count = sample.size() / depth;
+    const auto width = static_cast<std::uint32_t>(round_up(axes, code_step));
     Projection found;
     found.depth = depth;
     found.width = width;
@@ -183,30 +184,30 @@ Projection fit_projection(std::span<float> sample, std::uint32_t depth, std::uin
         }
     }
     const int exponent = bring_to_one(sample);
-    const Basis columns = columns_for(sample, depth, width, key, threads);
+    const Basis columns = columns_for(sample, depth, axes, key, threads);
 
     double variance = 0;
     for (std::size_t row = 0; row < count; ++row) {
-        for (std::uint32_t w = 0; w < width; ++w) {
+        for (std::uint32_t w = 0; w < axes; ++w) {
             const double value = kernel.dot_f32(sample.data() + row * depth, columns[w], depth);
             variance += value * value;
         }
     }
-    variance /= static_cast<double>(count) * width;
+    variance /= static_cast<double>(count) * axes;
     const double deviation =
-        longest > 0 ? longest / std::sqrt(width) : std::ldexp(std::sqrt(variance), exponent);
+        longest > 0 ? longest / std::sqrt(axes) : std::ldexp(std::sqrt(variance), exponent);
     const double step = code_range * deviation / code_middle;
     const auto steps = static_cast<float>(1 / step);
     found.steps_per_unit = step > 0 && std::isfinite(steps) ? steps : 1.0f;
 
     float largest = 0;
-    for (std::uint32_t w = 0; w < width; ++w) {
+    for (std::uint32_t w = 0; w < axes; ++w) {
         for (std::uint32_t d = 0; d < depth; ++d) largest = std::max(largest, std::abs(columns[w][d]));
     }
     const std::size_t padded = round_up(depth, 4);
     found.matrix.resize(padded * width);
     found.column_sums.resize(width);
-    for (std::uint32_t w = 0; w < width; ++w) {
+    for (std::uint32_t w = 0; w < axes; ++w) {
         for (std::uint32_t d = 0; d < depth; ++d) {
             const auto weight = static_cast<std::int8_t>(round_small(columns[w][d] * (127.0f / largest)));
             found.matrix[d / 4 * 4 * width + 4 * w + d % 4] = weight;

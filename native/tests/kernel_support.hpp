@@ -18,6 +18,9 @@
 namespace ann_bench::testing {
 
 inline constexpr std::size_t widths[] = {64, 128, 192, 256, 320, 448, 1024};
+
+/// Those of residuals.
+inline constexpr std::size_t residual_widths[] = {16, 48, 64, 112, 128, 256, 448};
 inline constexpr float infinity = std::numeric_limits<float>::infinity();
 inline constexpr float not_a_number = std::numeric_limits<float>::quiet_NaN();
 

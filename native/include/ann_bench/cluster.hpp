@@ -30,7 +30,7 @@ struct ClusterFacts {
     std::uint32_t dimension;
     RowType type;
     std::uint32_t depth;  ///< dimensions that the projection takes
-    std::uint32_t width;  ///< dimensions of codes
+    std::uint32_t width;  ///< dimensions of residuals
     std::uint32_t clusters;
     std::uint32_t assignments;
     float residual_step;  ///< steps of a code in one of a residual's
@@ -41,6 +41,8 @@ struct ClusterFacts {
     float steps_per_unit;
 
     Shape shape() const { return {distance, dimension, rows}; }
+    /// Dimensions of codes: zeros stand behind those that residuals have.
+    std::uint32_t code_width() const { return static_cast<std::uint32_t>(round_up(width, code_step)); }
     /// Codes of centres come sixteen at a time.
     std::uint64_t centre_blocks() const { return (std::uint64_t{clusters} + 15) / 16; }
     std::size_t centre_block_bytes() const { return std::size_t{16} * width; }
@@ -64,7 +66,7 @@ struct ClusterView {
 struct ClusterParts;
 
 /// Clusters of rows (an inverted file, Jégou, Douze & Schmid 2011): k-means over codes, of each row the
-/// difference from its centre in 4 bits a dimension, the best of what is read compared exactly.
+/// difference from its centre in 2 bits a dimension, the best of what is read compared exactly.
 class Cluster final : public Index {
   public:
     ~Cluster() override;

@@ -44,12 +44,16 @@ constexpr std::size_t table_bytes(std::size_t width) {
     return width / 4 * 32;
 }
 
-/// Bytes of a block of residuals: sixteen row numbers (u32) and terms (f32), then 4 bits for every dimension
-/// and entry, as `Kernels::bough_dots` takes them.
+/// Codes of residuals hold this many dimensions, or a multiple of it.
+inline constexpr std::size_t residual_step = 16;
+
+/// Bytes of a block of residuals: sixteen row numbers (u32) and terms (f32), then 2 bits for every dimension
+/// and entry, 16 dimensions at a time: bits 2 p and 2 p + 1 of byte 4 i + t of each 64 are dimension 4 p + t
+/// of entry i.
 constexpr std::size_t residual_terms = 16 * sizeof(std::uint32_t);
 constexpr std::size_t residual_codes = residual_terms + 16 * sizeof(float);
 constexpr std::size_t residual_block_bytes(std::size_t width) {
-    return residual_codes + 8 * width;
+    return residual_codes + 4 * width;
 }
 
 /// What the values of a row are. The numbers are part of the file format.
@@ -89,8 +93,8 @@ struct Residual {
     std::int32_t centre_signs;  ///< sum of (centre - 64) with the sign of the difference
 };
 
-/// `width` is a multiple of code_step everywhere. Unsigned codes are 0..127, signed ones -127..127; that is
-/// what AVX2 can multiply without saturation.
+/// `width` is a multiple of code_step wherever nothing else is told. Unsigned codes are 0..127, signed ones
+/// -127..127; that is what AVX2 can multiply without saturation.
 struct Kernels {
     Isa isa;
 
@@ -121,18 +125,19 @@ struct Kernels {
     void (*bough_dots)(const std::uint8_t* centres, const std::int8_t* query, std::size_t width,
                        std::int32_t* out);
 
-    /// out[i] = dot of code i < 16 with `query`. Codes stand side by side, 4 dimensions at a time: byte 4 i +
-    /// t of each 64 is dimension t of its 4.
+    /// out[i] = dot of code i < 16 with `query`; `width` is a multiple of residual_step. Codes stand side by
+    /// side, 4 dimensions at a time: byte 4 i + t of each 64 is dimension t of its 4.
     void (*code_dots)(const std::uint8_t* codes, const std::int8_t* query, std::size_t width,
                       std::int32_t* out);
 
     /// Writes the row numbers and estimates of the entries of blocks of residuals whose estimate is below
     /// `limit`, in the order of the entries, and returns how many those are. An entry's estimate is
-    ///   base + (term - factor * dot of its code with `query`).
-    /// `ids` and `estimates` have room for all entries.
+    ///   base + (term - factor * dot of its code with `query`);
+    /// `width` is a multiple of residual_step. As many bytes as are read are called for at `ahead`, which
+    /// need not be there. `ids` and `estimates` have room for all entries, and 16 more.
     std::size_t (*scan_residuals)(const std::byte* blocks, std::size_t count, const std::int8_t* query,
                                   std::size_t width, float base, float factor, float limit,
-                                  std::uint32_t* ids, float* estimates);
+                                  const std::byte* ahead, std::uint32_t* ids, float* estimates);
 
     /// Bit j of `bits` tells whether row[j] >= centre[j].
     Residual (*residual)(const std::uint8_t* row, const std::uint8_t* centre, std::size_t width,

@@ -66,14 +66,14 @@ struct Projection {
     }
 };
 
-/// Finds the projection for rows like those of the sample (`sample` / `depth` of them, one after another;
-/// they are changed).
+/// Finds the projection onto `axes` dimensions for rows like those of the sample (`sample` / `depth` of them,
+/// one after another; they are changed). Codes get zeros behind them, up to a multiple of code_step.
 ///
-/// Where `width`, a multiple of code_step, is not less than `depth` it is a random rotation, which spreads
-/// the variance evenly; else it is the principal axes by subspace iteration (Halko, Martinsson & Tropp 2011),
-/// rotated. For inner products `longest` is the length of the longest row, and 0 otherwise: codes then are
-/// not centred, which would change the order, and reach as far as that row needs.
-Projection fit_projection(std::span<float> sample, std::uint32_t depth, std::uint32_t width, float longest,
+/// Where `axes` is not less than `depth` it is a random rotation, which spreads the variance evenly; else it
+/// is the principal axes by subspace iteration (Halko, Martinsson & Tropp 2011), rotated. For inner products
+/// `longest` is the length of the longest row, and 0 otherwise: codes then are not centred, which would
+/// change the order, and reach as far as that row needs.
+Projection fit_projection(std::span<float> sample, std::uint32_t depth, std::uint32_t axes, float longest,
                           std::uint64_t key, unsigned threads);
 
 /// The nearest integer to `value`, ties to even, if it lies within +-2^22: adding this number leaves no bits
