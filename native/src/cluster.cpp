@@ -6,21 +6,13 @@
 #include <limits>
 #include <stdexcept>
 
+#include "ann_bench/candidates.hpp"
+#include "ann_bench/parts.hpp"
 #include "ann_bench/threshold.hpp"
 #include "cluster_builder.hpp"
 
 namespace ann_bench {
 namespace {
-
-constexpr std::uint32_t mean_section = section_type("mean");
-constexpr std::uint32_t matrix_section = section_type("proj");
-constexpr std::uint32_t sums_section = section_type("sums");
-constexpr std::uint32_t centres_section = section_type("cent");
-constexpr std::uint32_t squares_section = section_type("csqr");
-constexpr std::uint32_t first_blocks_section = section_type("star");
-constexpr std::uint32_t blocks_section = section_type("bloc");
-
-constexpr std::size_t prefetch_ahead = 8;
 
 /// Blocks that are read between two looks at how near a row must be.
 constexpr std::size_t blocks_at_once = 16;
@@ -35,15 +27,14 @@ class ClusterSearcher final : public Searcher {
           code_(view.facts.code_width()),
           signed_code_(view.facts.code_width()),
           distances_(view.facts.centre_blocks() * 16),
-          seen_((view.facts.rows + 63) / 64) {}
+          candidates_(view.facts.rows) {}
 
     void answer(const Question& question, std::int32_t* ids, float* distances) override {
         exact_.start(query);
         answers_.clear();
         const std::size_t rerank = std::max<std::size_t>(question.effort.rerank, question.k);
         const std::uint64_t count = question.selection.count;
-        const std::uint64_t others =
-            count - (question.itself != no_row && question.selection.has(question.itself) ? 1 : 0);
+        const std::uint64_t others = count - (question.rules_itself_out() ? 1 : 0);
         // What is seldom is met seldom.
         const double rarity =
             static_cast<double>(view_.facts.rows) / static_cast<double>(std::max<std::uint64_t>(count, 1));
@@ -56,17 +47,13 @@ class ClusterSearcher final : public Searcher {
             !question.selection.all() && static_cast<double>(count) * comparison_in_entries < read;
         if (rerank >= count || few ||
             !search(question, reach, rerank, std::min<std::uint64_t>(question.k, others))) {
-            compare_all(question);
+            distance_computations += count;
+            answers_.swap(exact_.nearest_of_all(question, nearest_));
         }
         write_answers(answers_, question.k, ids, distances);
     }
 
   private:
-    struct Candidate {
-        float estimate;
-        std::uint32_t row;
-    };
-
     /// So many entries are looked at in the time that a row is compared in.
     static constexpr double comparison_in_entries = 8;
 
@@ -74,8 +61,7 @@ class ClusterSearcher final : public Searcher {
     bool search(const Question& question, std::size_t reach, std::size_t rerank, std::uint64_t least) {
         encode();
         route(reach);
-        threshold_.start(rerank);
-        candidate_count_ = 0;
+        candidates_.start(rerank);
         const bool filtered = !question.selection.all() || question.itself != no_row;
         for (std::size_t i = 0; i < clusters_.size(); ++i) {
             const std::uint64_t next = clusters_[std::min(i + 1, clusters_.size() - 1)];
@@ -85,13 +71,9 @@ class ClusterSearcher final : public Searcher {
                 read<false>(question, clusters_[i], next);
             }
         }
-        for (std::size_t i = 0; i < candidate_count_; ++i) {
-            seen_[candidates_[i].row / 64] = 0;
-            threshold_.forget(candidates_[i].estimate);
-        }
-        if (candidate_count_ < least) return false;
+        if (candidates_.all().size() < least) return false;
         narrow(rerank);
-        rank();
+        exact_.compare(rows_, answers_);
         return true;
     }
 
@@ -167,26 +149,9 @@ class ClusterSearcher final : public Searcher {
             float estimates[16 * blocks_at_once + 16];
             const std::size_t found = kernel_.scan_residuals(
                 at, some, signed_code_.as<std::int8_t>().data(), facts.width, base, factor,
-                threshold_.limit(), block + some < last ? at + some * facts.block_bytes() : at_next, rows,
+                candidates_.limit(), block + some < last ? at + some * facts.block_bytes() : at_next, rows,
                 estimates);
-            if (candidates_.size() < candidate_count_ + found)
-                candidates_.resize(2 * (candidate_count_ + found));
-            // Without branches, as nobody could predict which rows are new.
-            for (std::size_t i = 0; i < found; ++i) {
-                const std::uint32_t row = rows[i];
-                if (row >= facts.rows) throw DamagedIndex("index damaged: an entry names no row");
-                std::uint64_t& word = seen_[row / 64];
-                auto fresh = static_cast<std::uint32_t>(~word >> row % 64 & 1);
-                if constexpr (filtered) {
-                    fresh &=
-                        static_cast<std::uint32_t>(question.selection.has(row) && row != question.itself);
-                }
-                word |= std::uint64_t{fresh} << row % 64;
-                candidates_[candidate_count_] = {estimates[i], row};
-                candidate_count_ += fresh;
-                threshold_.add(estimates[i], fresh);
-            }
-            threshold_.tighten();
+            candidates_.add<filtered>(rows, estimates, found, question);
             distance_computations += 16 * some;
         }
     }
@@ -194,10 +159,9 @@ class ClusterSearcher final : public Searcher {
     /// Leaves the `rerank` best candidates.
     void narrow(std::size_t rerank) {
         rows_.clear();
-        const float limit = threshold_.limit();
+        const float limit = candidates_.limit();
         best_.clear();
-        for (std::size_t i = 0; i < candidate_count_; ++i) {
-            const Candidate& one = candidates_[i];
+        for (const Candidate& one : candidates_.all()) {
             if (one.estimate < limit || !(limit < std::numeric_limits<float>::infinity()))
                 best_.emplace_back(one.estimate, one.row);
         }
@@ -206,26 +170,6 @@ class ClusterSearcher final : public Searcher {
             best_.erase(best_.begin() + static_cast<std::ptrdiff_t>(rerank), best_.end());
         }
         for (const Answer& one : best_) rows_.push_back(one.row());
-    }
-
-    /// Makes answers of the rows that are left.
-    void rank() {
-        const std::size_t count = rows_.size();
-        for (std::size_t i = 0; i < std::min(prefetch_ahead, count); ++i) exact_.prefetch(rows_[i]);
-        for (std::size_t i = 0; i < count; ++i) {
-            if (i + prefetch_ahead < count) exact_.prefetch(rows_[i + prefetch_ahead]);
-            answers_.emplace_back(exact_.distance(exact_.rank(rows_[i])), rows_[i]);
-        }
-    }
-
-    /// Compares all rows that may be answers.
-    void compare_all(const Question& question) {
-        nearest_.start(question.k);
-        question.selection.for_each(view_.facts.rows, [&](std::uint32_t row) {
-            if (row != question.itself) nearest_.add(exact_.rank(row), row);
-        });
-        distance_computations += question.selection.count;
-        answers_.swap(nearest_.take(exact_));
     }
 
     ClusterView view_;
@@ -237,10 +181,7 @@ class ClusterSearcher final : public Searcher {
     std::int32_t square_ = 0, sum_ = 0;    ///< of the signed code
     std::vector<std::int32_t> distances_;  ///< of centres
     std::vector<std::uint64_t> clusters_;  ///< their distance, then their number
-    std::vector<std::uint64_t> seen_;      ///< a bit for each row
-    std::vector<Candidate> candidates_;
-    std::size_t candidate_count_ = 0;
-    Threshold threshold_;
+    Candidates candidates_;
     std::vector<std::uint32_t> rows_;
     Nearest nearest_;
     std::vector<Answer> best_, answers_;
@@ -254,7 +195,7 @@ void check(const ClusterFacts& facts) {
     };
     require(facts.distance <= Distance::angular, "distance");
     require(facts.dimension >= 1 && facts.dimension <= max_dimension, "dimension");
-    require(facts.depth == GraphSpace(facts.distance, facts.dimension, 0).depth(), "depth");
+    require(facts.depth == MetricSpace(facts.distance, facts.dimension, 0).depth(), "depth");
     require(facts.width == residual_width(facts.depth), "width");
     require(facts.clusters >= 1 && facts.clusters <= facts.rows, "clusters");
     require(facts.assignments >= 1 && facts.assignments <= 2, "assignments");
@@ -289,22 +230,12 @@ Cluster Cluster::open(std::shared_ptr<const SectionFile> file) {
     } catch (const DamagedIndex& error) {
         throw DamagedIndex(file->path() + ": " + error.what());
     }
-    view.rows = RowsView::open(*file, facts.shape(), facts.type);
-    const std::uint32_t width = facts.code_width();
-    view.projection = {facts.depth,
-                       width,
-                       facts.projection_scale,
-                       facts.steps_per_unit,
-                       file->section<float>(mean_section, facts.depth).data(),
-                       reinterpret_cast<const std::int8_t*>(
-                           file->section(matrix_section, width, round_up(facts.depth, 4)).data()),
-                       file->section<std::int32_t>(sums_section, width).data()};
-    view.centres = reinterpret_cast<const std::uint8_t*>(
-        file->section(centres_section, facts.centre_block_bytes(), facts.centre_blocks()).data());
-    view.centre_squares = file->section<std::int32_t>(squares_section, 16 * facts.centre_blocks()).data();
-    view.first_blocks =
-        file->section<std::uint32_t>(first_blocks_section, std::uint64_t{facts.clusters} + 1).data();
-    view.blocks = file->section(blocks_section, facts.block_bytes(), facts.blocks).data();
+    view.rows = RowsView::announced(*file, facts.shape(), facts.type);
+    view.projection = {
+        facts.depth, facts.code_width(), facts.projection_scale, facts.steps_per_unit, nullptr, nullptr,
+        nullptr};
+    open_parts(view, *file);
+    file->expect_random_reads(rows_section);
     Cluster cluster(view);
     cluster.open_common(*file);
     cluster.file_ = std::move(file);
@@ -320,23 +251,7 @@ std::unique_ptr<Searcher> Cluster::make_searcher() const {
 }
 
 std::vector<Part> Cluster::parts() const {
-    const ClusterFacts& facts = view_.facts;
-    const std::size_t width = facts.code_width();
-    std::vector<Part> parts = view_.rows.parts();
-    const auto add = [&parts]<class T>(std::uint32_t type, std::size_t element_bytes, const T* data,
-                                       std::size_t count) {
-        parts.push_back({type, element_bytes, std::as_bytes(std::span(data, count))});
-    };
-    const ProjectionView& projection = view_.projection;
-    add(mean_section, sizeof(float), projection.mean, facts.depth);
-    add(matrix_section, width, projection.matrix, width * round_up(facts.depth, 4));
-    add(sums_section, sizeof(std::int32_t), projection.column_sums, width);
-    add(centres_section, facts.centre_block_bytes(), view_.centres,
-        facts.centre_blocks() * facts.centre_block_bytes());
-    add(squares_section, sizeof(std::int32_t), view_.centre_squares, 16 * facts.centre_blocks());
-    add(first_blocks_section, sizeof(std::uint32_t), view_.first_blocks, std::size_t{facts.clusters} + 1);
-    add(blocks_section, facts.block_bytes(), view_.blocks, facts.blocks * facts.block_bytes());
-    return parts;
+    return parts_of(view_);
 }
 
 }  // namespace ann_bench

@@ -117,7 +117,7 @@ class Builder {
     }
 
   private:
-    GraphSpace space() const { return {facts_.distance, facts_.dimension, 0}; }
+    MetricSpace space() const { return {facts_.distance, facts_.dimension, 0}; }
     const std::uint8_t* code(std::size_t row) const {
         return codes_.as<std::uint8_t>().data() + row * code_width();
     }

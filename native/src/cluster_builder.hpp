@@ -9,9 +9,12 @@
 
 namespace ann_bench {
 
+/// Residuals have at most so many dimensions; rows of more are projected onto as many principal axes.
+inline constexpr std::uint32_t most_residual_width = 256;
+
 /// Dimensions of residuals for rows of `depth` dimensions.
 constexpr std::uint32_t residual_width(std::uint32_t depth) {
-    return std::min(most_code_width, static_cast<std::uint32_t>(round_up(depth, residual_step)));
+    return std::min(most_residual_width, static_cast<std::uint32_t>(round_up(depth, residual_step)));
 }
 
 /// The parts of an index of clusters in memory.

@@ -27,7 +27,7 @@ float longest_of(const RowsView& rows, std::uint64_t first) {
     return static_cast<float>(std::min(std::sqrt(longest), 3.4e38));
 }
 
-Projection fit_to_rows(const RowsView& rows, const GraphSpace& space, std::uint32_t axes,
+Projection fit_to_rows(const RowsView& rows, const MetricSpace& space, std::uint32_t axes,
                        std::uint64_t sample_key, std::uint64_t key, unsigned threads) {
     const std::uint64_t all = rows.shape.rows;
     const std::size_t count = std::min<std::size_t>(projection_sample, all);
@@ -40,7 +40,7 @@ Projection fit_to_rows(const RowsView& rows, const GraphSpace& space, std::uint3
     return fit_projection(sample, space.depth(), axes, 0, key, threads);
 }
 
-void encode_rows(const RowsView& rows, const GraphSpace& space, const ProjectionView& projection,
+void encode_rows(const RowsView& rows, const MetricSpace& space, const ProjectionView& projection,
                  std::uint64_t first, unsigned threads, std::uint8_t* codes, std::int32_t* squares) {
     const std::size_t count = rows.shape.rows - first;
     parallel_for((count + rows_per_task - 1) / rows_per_task, threads, [&](std::size_t task) {

@@ -1,5 +1,7 @@
 #include "ann_bench/flat.hpp"
 
+#include "ann_bench/parts.hpp"
+
 namespace ann_bench {
 namespace {
 
@@ -35,8 +37,10 @@ Flat Flat::build(const Vectors& vectors, std::size_t count, std::uint32_t dimens
 Flat Flat::open(std::shared_ptr<const SectionFile> file) {
     const auto facts = file->facts<FlatFacts>();
     Flat flat;
-    flat.show(RowsView::open(*file, {facts.distance, facts.dimension, facts.rows}, facts.type),
-              facts.codes != 0);
+    RowsView rows = RowsView::announced(*file, {facts.distance, facts.dimension, facts.rows}, facts.type);
+    open_parts(rows, *file);
+    file->expect_random_reads(rows_section);
+    flat.show(rows, facts.codes != 0);
     if (facts.codes != flat.facts_.codes) throw DamagedIndex(file->path() + ": header: codes out of range");
     if (facts.codes != 0) flat.codes_ = ByteCodesView::open(*file, flat.rows_.shape);
     flat.open_common(*file);
@@ -73,7 +77,7 @@ std::unique_ptr<Searcher> Flat::make_searcher() const {
 }
 
 std::vector<Part> Flat::parts() const {
-    std::vector<Part> parts = rows_.parts();
+    std::vector<Part> parts = parts_of(rows_);
     if (facts_.codes != 0) {
         for (const Part& part : codes_.parts(rows_.shape.rows)) parts.push_back(part);
     }

@@ -9,6 +9,7 @@
 #include "ann_bench/forest_file.hpp"
 #include "ann_bench/forest_search.hpp"
 #include "ann_bench/parallel.hpp"
+#include "ann_bench/parts.hpp"
 #include "ann_bench/random.hpp"
 #include "ann_bench/tree.hpp"
 
@@ -151,7 +152,7 @@ class Builder {
         view_.facts.longest = static_cast<float>(std::min(std::sqrt(longest), 3.4e38));
     }
 
-    Space space() const { return {view_.facts.distance, view_.facts.dimension, view_.facts.longest}; }
+    TreeSpace space() const { return {view_.facts.distance, view_.facts.dimension, view_.facts.longest}; }
 
     void place(std::size_t number, float* to) const {
         const bool angular = view_.facts.distance == Distance::angular;
@@ -174,9 +175,7 @@ class Builder {
                                     derive_key(mix(options_.seed), 1), options_.threads);
         facts.projection_scale = projection.scale;
         facts.steps_per_unit = projection.steps_per_unit;
-        view_.mean = projection.mean.data();
-        view_.matrix = projection.matrix.data();
-        view_.column_sums = projection.column_sums.data();
+        view_.projection = projection.view();
     }
 
     void code_bits(std::span<std::uint8_t> codes) {
@@ -203,7 +202,7 @@ class Builder {
             for (std::size_t i = first; i < last; ++i) {
                 std::uint8_t* const code = codes.data() + i * facts.width;
                 place(i, placed.data());
-                std::int32_t squared = project(view_.projection(), placed.data(), scratch, code);
+                std::int32_t squared = project(view_.projection, placed.data(), scratch, code);
                 std::int32_t squared_code = 0;
                 for (std::size_t j = 0; j < facts.width; ++j) {
                     squared_code += (code[j] - code_middle) * (code[j] - code_middle);
@@ -349,12 +348,7 @@ Forest Forest::open(std::shared_ptr<const SectionFile> file) {
 }
 
 std::vector<Part> Forest::parts() const {
-    std::vector<Part> parts;
-    for_each_part(
-        view_, [&]<class T>(std::uint32_t type, const T* data, std::size_t bytes, std::size_t count) {
-            parts.push_back({type, bytes, {reinterpret_cast<const std::byte*>(data), bytes * count}});
-        });
-    return parts;
+    return parts_of(view_);
 }
 
 std::unique_ptr<Searcher> Forest::make_searcher() const {

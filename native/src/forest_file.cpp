@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "ann_bench/parts.hpp"
 #include "ann_bench/projection.hpp"
 #include "ann_bench/vectors.hpp"
 
@@ -41,10 +42,10 @@ ForestView open_forest(const SectionFile& file) {
     } catch (const DamagedIndex& error) {
         throw DamagedIndex(file.path() + ": " + error.what());
     }
-    for_each_part(view,
-                  [&]<class T>(std::uint32_t type, const T*& data, std::size_t bytes, std::size_t count) {
-                      data = reinterpret_cast<const T*>(file.section(type, bytes, count).data());
-                  });
+    const ForestFacts& facts = view.facts;
+    view.projection = {facts.depth, facts.width, facts.projection_scale, facts.steps_per_unit, nullptr,
+                       nullptr,     nullptr};
+    open_parts(view, file);
     // Those that a search reads a line here and there of.
     file.expect_random_reads(rows_section);
     return view;

@@ -17,8 +17,6 @@ constexpr float infinity = std::numeric_limits<float>::infinity();
 /// Candidates that pass the sketches, for each that is ranked exactly.
 constexpr std::size_t sketched_per_reranked = 4;
 
-constexpr std::size_t prefetch_ahead = 8;
-
 /// So many leaf entries are looked at in the time that a row is compared in.
 constexpr std::uint64_t entries_per_comparison = 4;
 constexpr std::size_t leaves_ahead = 3;
@@ -50,7 +48,7 @@ ForestScratch::ForestScratch(const ForestView& view)
       tables(view.facts.width / 4 * 16),
       laid_out_tables(table_bytes(view.facts.width)),
       bucket_ends(leaf_buckets),
-      seen((view.facts.rows + 63) / 64) {}
+      candidates(view.facts.rows) {}
 
 void ForestScratch::answer(const Question& question, std::int32_t* ids, float* distances) {
     ForestSearch(*this).run(question, ids, distances);
@@ -59,9 +57,8 @@ void ForestScratch::answer(const Question& question, std::int32_t* ids, float* d
 void ForestSearch::run(const Question& question, std::int32_t* ids, float* distances) {
     prepare();
     const std::size_t k = question.k;
-    selection_ = question.selection;
-    itself_ = question.itself;
-    const std::size_t rows = std::min(facts_.present, selection_.count);
+    const Selection& selection = question.selection;
+    const std::size_t rows = std::min(facts_.present, selection.count);
     // What is seldom is met seldom.
     const double rarity =
         static_cast<double>(facts_.present) / static_cast<double>(std::max<std::size_t>(rows, 1));
@@ -69,36 +66,28 @@ void ForestSearch::run(const Question& question, std::int32_t* ids, float* dista
     const auto reach = static_cast<std::uint64_t>(std::min(wanted, 0x1p62));
     // A search through all entries ranks all rows: then the answer is exact.
     const bool all = reach >= facts_.trees * facts_.present;
-    const bool filtered = !selection_.all() || itself_ != no_row;
-    const bool few = !selection_.all() && rows <= reach / entries_per_comparison;
+    const bool filtered = !selection.all() || question.itself != no_row;
+    const bool few = !selection.all() && rows <= reach / entries_per_comparison;
     if (few || (filtered && all)) {
-        compare_all();
+        scratch_.distance_computations += selection.count;
+        scratch_.answers.swap(scratch_.exact.nearest_of_all(question, scratch_.nearest));
     } else {
         const std::size_t rerank =
             all ? rows : std::min<std::size_t>(std::max<std::uint64_t>(question.effort.rerank, k), rows);
         const bool estimates_are_exact = facts_.distance == Distance::hamming;
-        scratch_.threshold.start(estimates_are_exact ? rerank
-                                                     : std::min(rows, rerank * sketched_per_reranked));
-        const std::size_t least = std::min(k, rows - (itself_ != no_row && selection_.has(itself_) ? 1 : 0));
+        scratch_.candidates.start(estimates_are_exact ? rerank
+                                                      : std::min(rows, rerank * sketched_per_reranked));
+        const std::size_t least = std::min(k, rows - (question.rules_itself_out() ? 1 : 0));
         if (filtered) {
-            collect<true>(reach, least);
+            collect<true>(question, reach, least);
         } else {
-            collect<false>(reach, least);
+            collect<false>(question, reach, least);
         }
         narrow(rerank);
-        rank();
+        scratch_.answers.clear();
+        scratch_.exact.compare(scratch_.ids, scratch_.answers);
     }
     write_answers(scratch_.answers, k, ids, distances);
-}
-
-/// Compares all rows that may be answers.
-void ForestSearch::compare_all() {
-    scratch_.ids.clear();
-    selection_.for_each(facts_.rows, [&](std::uint32_t row) {
-        if (row != itself_) scratch_.ids.push_back(row);
-    });
-    scratch_.distance_computations += scratch_.ids.size();
-    rank();
 }
 
 /// Makes of the query what trees, sketches and codes are compared with.
@@ -128,10 +117,10 @@ void ForestSearch::prepare() {
             base_ = 1.0f + 0.5f * static_cast<float>(items);  // so that no estimate is below 1
         }
     } else {
-        const Space space(facts_.distance, facts_.dimension, facts_.longest);
+        const TreeSpace space(facts_.distance, facts_.dimension, facts_.longest);
         space.place_query(scratch_.query.numbers.data(), scratch_.placed.data());
         // Rows are compared with the query at unit length.
-        project(index_.projection(), scratch_.placed.data(), scratch_.projection, code.data());
+        project(index_.projection, scratch_.placed.data(), scratch_.projection, code.data());
         for (std::size_t j = 0; j < width; ++j)
             signed_code[j] = static_cast<std::int8_t>(code[j] - code_middle);
         // Entry n of a table is the sum of four dimensions, each with the sign that a bit of n tells; a
@@ -169,8 +158,7 @@ void ForestSearch::check_link(Link link, Link parent) const {
 /// Finds boughs in order of what lies between them and the query, then reads their leaves in order of their
 /// centres' distance, until `search_k` entries and `least` different rows have been seen, or all.
 template <bool filtered>
-void ForestSearch::collect(std::uint64_t search_k, std::size_t least) {
-    scratch_.candidate_count = 0;
+void ForestSearch::collect(const Question& question, std::uint64_t search_k, std::size_t least) {
     scratch_.queue.clear();
     steps_left_ = facts_.nodes + facts_.boughs;
     explored_ = 0;
@@ -182,7 +170,7 @@ void ForestSearch::collect(std::uint64_t search_k, std::size_t least) {
     std::uint64_t read = 0;
     const std::uint64_t entries = facts_.trees * facts_.present;
     std::uint64_t to_explore = search_k < entries ? search_k * explored_per_read : entries;
-    for (bool more = true; more && (read < search_k || scratch_.candidate_count < least);) {
+    for (bool more = true; more && (read < search_k || scratch_.candidates.all().size() < least);) {
         scratch_.leaves.clear();
         while (more && explored_ < to_explore) more = explore();
         sort_leaves();
@@ -191,18 +179,14 @@ void ForestSearch::collect(std::uint64_t search_k, std::size_t least) {
             prefetch_bytes(leaf(leaves[i].number), leaf_bytes_);
         }
         for (std::size_t i = 0; i < leaves.size(); ++i) {
-            if (read >= search_k && scratch_.candidate_count >= least) break;
+            if (read >= search_k && scratch_.candidates.all().size() >= least) break;
             if (i + leaves_ahead < leaves.size()) {
                 prefetch_bytes(leaf(leaves[i + leaves_ahead].number), leaf_bytes_);
             }
-            scan<filtered>(leaves[i]);
+            scan<filtered>(question, leaves[i]);
             read += leaf_size;
         }
         to_explore = explored_ + 1;
-    }
-    for (const auto& candidate : std::span(scratch_.candidates).first(scratch_.candidate_count)) {
-        scratch_.seen[candidate.id / 64] = 0;
-        scratch_.threshold.forget(candidate.estimate);
     }
     scratch_.distance_computations += read;
 }
@@ -282,29 +266,14 @@ void ForestSearch::sort_leaves() {
 
 /// Makes candidates of the rows of a leaf that look near enough and were not met before.
 template <bool filtered>
-void ForestSearch::scan(const ForestScratch::Leaf& one) {
+void ForestSearch::scan(const Question& question, const ForestScratch::Leaf& one) {
     const float base = takes_bits(facts_.distance) ? base_ : static_cast<float>(one.distance);
     std::uint32_t ids[scan_room];
     float estimates[scan_room];
     const std::size_t found =
         kernel_.scan(leaf(one.number), 1, scratch_.laid_out_tables.as<std::uint8_t>().data(), facts_.width,
-                     offset_, base, scratch_.threshold.limit(), ids, estimates);
-    std::size_t count = scratch_.candidate_count;
-    if (scratch_.candidates.size() < count + found) scratch_.candidates.resize(2 * (count + found));
-    // Without branches, as nobody could predict which rows are new.
-    for (std::size_t i = 0; i < found; ++i) {
-        const std::uint32_t id = ids[i];
-        if (id >= facts_.rows) damaged("an entry names no row");
-        std::uint64_t& word = scratch_.seen[id / 64];
-        auto fresh = static_cast<std::uint32_t>(~word >> id % 64 & 1);
-        if constexpr (filtered) fresh &= static_cast<std::uint32_t>(selection_.has(id) && id != itself_);
-        word |= std::uint64_t{fresh} << id % 64;
-        scratch_.candidates[count] = {estimates[i], id};
-        count += fresh;
-        scratch_.threshold.add(estimates[i], fresh);
-    }
-    scratch_.candidate_count = count;
-    scratch_.threshold.tighten();
+                     offset_, base, scratch_.candidates.limit(), ids, estimates);
+    scratch_.candidates.add<filtered>(ids, estimates, found, question);
 }
 
 /// Leaves the `rerank` best candidates, or a few more, in `ids`.
@@ -312,13 +281,13 @@ void ForestSearch::narrow(std::size_t rerank) {
     auto& ids = scratch_.ids;
     ids.clear();
     const bool codes = facts_.code_bytes() != 0;
-    const float limit = scratch_.threshold.limit();
-    for (const auto& candidate : std::span(scratch_.candidates).first(scratch_.candidate_count)) {
+    const float limit = scratch_.candidates.limit();
+    for (const Candidate& candidate : scratch_.candidates.all()) {
         if (!(candidate.estimate < limit)) continue;
-        ids.push_back(candidate.id);
+        ids.push_back(candidate.row);
         if (!codes) continue;
-        prefetch_bytes(index_.codes + candidate.id * facts_.code_bytes(), facts_.code_bytes());
-        __builtin_prefetch(index_.code_terms + candidate.id);
+        prefetch_bytes(index_.codes + candidate.row * facts_.code_bytes(), facts_.code_bytes());
+        __builtin_prefetch(index_.code_terms + candidate.row);
     }
     if (ids.size() <= rerank || !codes) return;
     auto& scores = scratch_.scores;
@@ -336,20 +305,6 @@ void ForestSearch::narrow(std::size_t rerank) {
         if (scores[i] < limit_here) ids[kept++] = ids[i];
     }
     ids.resize(kept);
-}
-
-/// Makes answers of the rows in `ids`.
-void ForestSearch::rank() {
-    const auto& ids = scratch_.ids;
-    auto& answers = scratch_.answers;
-    const ExactDistance& exact = scratch_.exact;
-    answers.clear();
-    answers.reserve(ids.size());
-    for (std::size_t i = 0; i < std::min(prefetch_ahead, ids.size()); ++i) exact.prefetch(ids[i]);
-    for (std::size_t i = 0; i < ids.size(); ++i) {
-        if (i + prefetch_ahead < ids.size()) exact.prefetch(ids[i + prefetch_ahead]);
-        answers.emplace_back(exact.distance(exact.rank(ids[i])), ids[i]);
-    }
 }
 
 }  // namespace ann_bench

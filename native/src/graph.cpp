@@ -5,21 +5,12 @@
 #include <cstring>
 #include <stdexcept>
 
+#include "ann_bench/parts.hpp"
 #include "ann_bench/threshold.hpp"
 #include "graph_builder.hpp"
 
 namespace ann_bench {
 namespace {
-
-constexpr std::uint32_t mean_section = section_type("mean");
-constexpr std::uint32_t matrix_section = section_type("proj");
-constexpr std::uint32_t sums_section = section_type("sums");
-constexpr std::uint32_t codes_section = section_type("code");
-constexpr std::uint32_t edges_section = section_type("edge");
-constexpr std::uint32_t entries_section = section_type("entr");
-constexpr std::uint32_t entry_codes_section = section_type("entc");
-
-constexpr std::size_t prefetch_ahead = 8;
 
 /// Codes that are compared at once where all of them are.
 constexpr std::size_t codes_at_once = 64;
@@ -44,7 +35,8 @@ class GraphSearcher final : public Searcher {
         const Selection& selection = question.selection;
         const std::size_t rerank = std::max<std::size_t>(question.effort.rerank, question.k);
         if (rerank >= selection.count) {
-            compare_all(question);
+            distance_computations += selection.count;
+            answers_.swap(exact_.nearest_of_all(question, nearest_));
         } else {
             encode();
             const std::uint64_t rows = view_.facts.rows;
@@ -72,7 +64,7 @@ class GraphSearcher final : public Searcher {
 
     /// Returns false if it does not find enough rows with less work than comparing all codes.
     bool walk(const Question& question, std::size_t followed, std::size_t rerank) {
-        const std::uint64_t others = question.selection.count - (question.itself != no_row ? 1 : 0);
+        const std::uint64_t others = question.selection.count - (question.rules_itself_out() ? 1 : 0);
         const std::uint64_t wanted = std::min<std::uint64_t>(question.k, others);
         for (;; followed *= 2) {
             const std::span keys =
@@ -87,7 +79,7 @@ class GraphSearcher final : public Searcher {
             if (candidates_.size() >= wanted) break;
             if (walk_.scored() * 2 > question.selection.count || followed >= view_.facts.rows) return false;
         }
-        rank();
+        exact_.compare(candidates_, answers_);
         return true;
     }
 
@@ -142,27 +134,7 @@ class GraphSearcher final : public Searcher {
             best.erase(best.begin() + static_cast<std::ptrdiff_t>(rerank), best.end());
         }
         for (const Answer& one : best) candidates_.push_back(one.row());
-        rank();
-    }
-
-    /// Compares all rows that may be answers.
-    void compare_all(const Question& question) {
-        nearest_.start(question.k);
-        question.selection.for_each(view_.facts.rows, [&](std::uint32_t row) {
-            if (row != question.itself) nearest_.add(exact_.rank(row), row);
-        });
-        distance_computations += question.selection.count;
-        answers_.swap(nearest_.take(exact_));
-    }
-
-    /// Makes answers of the candidates.
-    void rank() {
-        const std::size_t count = candidates_.size();
-        for (std::size_t i = 0; i < std::min(prefetch_ahead, count); ++i) exact_.prefetch(candidates_[i]);
-        for (std::size_t i = 0; i < count; ++i) {
-            if (i + prefetch_ahead < count) exact_.prefetch(candidates_[i + prefetch_ahead]);
-            answers_.emplace_back(exact_.distance(exact_.rank(candidates_[i])), candidates_[i]);
-        }
+        exact_.compare(candidates_, answers_);
     }
 
     GraphView view_;
@@ -184,7 +156,7 @@ void check(const GraphFacts& facts) {
     };
     require(facts.distance <= Distance::dot, "distance");
     require(facts.dimension >= 1 && facts.dimension <= max_dimension, "dimension");
-    require(facts.depth == GraphSpace(facts.distance, facts.dimension, 0).depth(), "depth");
+    require(facts.depth == MetricSpace(facts.distance, facts.dimension, 0).depth(), "depth");
     require(facts.width == graph_code_width(facts.depth), "width");
     require(facts.degree >= 1 && facts.degree <= most_degree, "degree");
     require(facts.fitted >= 1 && facts.fitted <= facts.rows, "fitted rows");
@@ -192,22 +164,6 @@ void check(const GraphFacts& facts) {
 }
 
 }  // namespace
-
-void GraphSpace::place_row(const float* row, float* to) const {
-    std::memcpy(to, row, dimension_ * sizeof(float));
-    if (distance_ == Distance::angular) make_unit({to, dimension_});
-    if (distance_ != Distance::dot) return;
-    const double rest = double{longest_} * longest_ - squared_norm(row, dimension_);
-    to[dimension_] = static_cast<float>(std::sqrt(std::max(rest, 0.0)));
-}
-
-void GraphSpace::place_query(const float* query, float* to) const {
-    std::memcpy(to, query, dimension_ * sizeof(float));
-    if (distance_ != Distance::dot) return;
-    const float factor = inverse_norm(query, dimension_) * longest_;
-    for (std::uint32_t i = 0; i < dimension_; ++i) to[i] *= factor;
-    to[dimension_] = 0;
-}
 
 Graph Graph::build(const Vectors& vectors, std::size_t count, std::uint32_t dimension,
                    const GraphOptions& options) {
@@ -242,31 +198,14 @@ Graph Graph::open(std::shared_ptr<const SectionFile> file) {
     } catch (const DamagedIndex& error) {
         throw DamagedIndex(file->path() + ": " + error.what());
     }
-    view.rows = RowsView::open(*file, facts.shape(), facts.type);
-    const std::size_t width = facts.width;
-    view.projection = {facts.depth,
-                       facts.width,
-                       facts.projection_scale,
-                       facts.steps_per_unit,
-                       file->section<float>(mean_section, facts.depth).data(),
-                       nullptr,
-                       file->section<std::int32_t>(sums_section, width).data()};
-    view.projection.matrix = reinterpret_cast<const std::int8_t*>(
-        file->section(matrix_section, width, round_up(facts.depth, 4)).data());
-    const auto codes_at = [&](std::uint32_t type, std::uint64_t elements) {
-        return reinterpret_cast<const std::uint8_t*>(file->section(type, width / 2, elements).data());
-    };
-    view.graph = {facts.rows,
-                  facts.width,
-                  facts.degree,
-                  facts.entries,
-                  codes_at(codes_section, facts.rows),
-                  reinterpret_cast<const std::uint32_t*>(
-                      file->section(edges_section, facts.degree * sizeof(std::uint32_t), facts.rows).data()),
-                  file->section<std::uint32_t>(entries_section, facts.entries).data(),
-                  codes_at(entry_codes_section, facts.entries)};
-    file->expect_random_reads(codes_section);
-    file->expect_random_reads(edges_section);
+    view.rows = RowsView::announced(*file, facts.shape(), facts.type);
+    view.projection = {facts.depth, facts.width, facts.projection_scale, facts.steps_per_unit, nullptr,
+                       nullptr,     nullptr};
+    view.graph = {facts.rows, facts.width, facts.degree, facts.entries, nullptr, nullptr, nullptr, nullptr};
+    open_parts(view, *file);
+    file->expect_random_reads(rows_section);
+    file->expect_random_reads(section_type("code"));
+    file->expect_random_reads(section_type("edge"));
     Graph graph(view);
     graph.open_common(*file);
     graph.file_ = std::move(file);
@@ -282,23 +221,7 @@ std::unique_ptr<Searcher> Graph::make_searcher() const {
 }
 
 std::vector<Part> Graph::parts() const {
-    const GraphFacts& facts = view_.facts;
-    const std::size_t width = facts.width;
-    std::vector<Part> parts = view_.rows.parts();
-    const auto add = [&parts]<class T>(std::uint32_t type, std::size_t element_bytes, const T* data,
-                                       std::size_t count) {
-        parts.push_back({type, element_bytes, std::as_bytes(std::span(data, count))});
-    };
-    const ProjectionView& projection = view_.projection;
-    add(mean_section, sizeof(float), projection.mean, facts.depth);
-    add(matrix_section, width, projection.matrix, width * round_up(facts.depth, 4));
-    add(sums_section, sizeof(std::int32_t), projection.column_sums, width);
-    const WalkedGraph& graph = view_.graph;
-    add(codes_section, width / 2, graph.codes, facts.rows * (width / 2));
-    add(edges_section, facts.degree * sizeof(std::uint32_t), graph.edges, facts.rows * facts.degree);
-    add(entries_section, sizeof(std::uint32_t), graph.entries, facts.entries);
-    add(entry_codes_section, width / 2, graph.entry_codes, facts.entries * (width / 2));
-    return parts;
+    return parts_of(view_);
 }
 
 }  // namespace ann_bench

@@ -35,7 +35,7 @@ void shorten_code(const std::uint8_t* code, std::size_t width, std::uint8_t* to)
 /// Makes both codes of the rows from `first` on.
 void encode(GraphParts& parts, std::uint64_t first, unsigned threads) {
     const GraphFacts& facts = parts.facts;
-    const GraphSpace space(facts.distance, facts.dimension, facts.longest);
+    const MetricSpace space(facts.distance, facts.dimension, facts.longest);
     std::uint8_t* const codes = parts.long_codes.as<std::uint8_t>().data();
     encode_rows(parts.rows.view(), space, parts.projection.view(), first, threads, codes, nullptr);
     for (std::uint64_t i = first; i < facts.rows; ++i) {
@@ -80,7 +80,7 @@ class Builder {
     }
 
   private:
-    GraphSpace space() const { return {facts_.distance, facts_.dimension, facts_.longest}; }
+    MetricSpace space() const { return {facts_.distance, facts_.dimension, facts_.longest}; }
 
     void find_projection() {
         parts_.projection = fit_to_rows(rows_, space(), facts_.width, derive_key(key_, sample_key),

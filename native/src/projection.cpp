@@ -147,7 +147,12 @@ float inverse_norm(const float* vector, std::uint32_t dimension) {
     return norm > 0 ? static_cast<float>(std::min(1.0 / norm, most)) : 0.0f;
 }
 
-void Space::place_row(const float* row, float inverse_norm, float* to) const {
+void make_unit(std::span<float> vector) {
+    const float factor = inverse_norm(vector.data(), static_cast<std::uint32_t>(vector.size()));
+    for (float& value : vector) value *= factor;
+}
+
+void TreeSpace::place_row(const float* row, float inverse_norm, float* to) const {
     if (distance_ == Distance::angular) {
         for (std::uint32_t i = 0; i < dimension_; ++i) to[i] = row[i] * inverse_norm;
         return;
@@ -155,11 +160,27 @@ void Space::place_row(const float* row, float inverse_norm, float* to) const {
     std::memcpy(to, row, dimension_ * sizeof(float));
 }
 
-void Space::place_query(const float* query, float* to) const {
+void TreeSpace::place_query(const float* query, float* to) const {
     std::memcpy(to, query, dimension_ * sizeof(float));
     if (distance_ != Distance::angular && distance_ != Distance::dot) return;
     const float factor = inverse_norm(query, dimension_) * (distance_ == Distance::dot ? longest_ : 1.0f);
     for (std::uint32_t i = 0; i < dimension_; ++i) to[i] = query[i] * factor;
+}
+
+void MetricSpace::place_row(const float* row, float* to) const {
+    std::memcpy(to, row, dimension_ * sizeof(float));
+    if (distance_ == Distance::angular) make_unit({to, dimension_});
+    if (distance_ != Distance::dot) return;
+    const double rest = double{longest_} * longest_ - squared_norm(row, dimension_);
+    to[dimension_] = static_cast<float>(std::sqrt(std::max(rest, 0.0)));
+}
+
+void MetricSpace::place_query(const float* query, float* to) const {
+    std::memcpy(to, query, dimension_ * sizeof(float));
+    if (distance_ != Distance::dot) return;
+    const float factor = inverse_norm(query, dimension_) * longest_;
+    for (std::uint32_t i = 0; i < dimension_; ++i) to[i] *= factor;
+    to[dimension_] = 0;
 }
 
 Projection fit_projection(std::span<float> sample, std::uint32_t depth, std::uint32_t axes, float longest,

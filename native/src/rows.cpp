@@ -15,11 +15,11 @@
 namespace ann_bench {
 namespace {
 
+constexpr std::size_t prefetch_ahead = 8;
+
 constexpr std::uint64_t most_rows = (std::uint64_t{1} << 31) - 1;
 constexpr std::size_t rows_per_task = 1024;
 constexpr float close = 0.05f;
-constexpr std::uint32_t rows_section = section_type("rows");
-constexpr std::uint32_t norms_section = section_type("norm");
 
 /// The half that is this number, if there is one.
 std::optional<std::uint16_t> to_half(float value) {
@@ -118,15 +118,7 @@ void RowsView::read(std::uint64_t number, float* to) const {
     }
 }
 
-std::vector<Part> RowsView::parts() const {
-    std::vector<Part> parts = {{rows_section, stride(), {bytes, shape.rows * stride()}}};
-    if (shape.distance == Distance::angular) {
-        parts.push_back({norms_section, sizeof(float), std::as_bytes(std::span(inverse_norms, shape.rows))});
-    }
-    return parts;
-}
-
-RowsView RowsView::open(const SectionFile& file, const Shape& shape, RowType type) {
+RowsView RowsView::announced(const SectionFile& file, const Shape& shape, RowType type) {
     const auto require = [&](bool holds, const char* what) {
         if (!holds) throw DamagedIndex(file.path() + ": header: " + what + " out of range");
     };
@@ -135,11 +127,7 @@ RowsView RowsView::open(const SectionFile& file, const Shape& shape, RowType typ
     require(dimension >= 1 && dimension <= max_dimension, "dimension");
     require(count >= 1 && count <= most_rows, "rows");
     require(type <= RowType::bits && (type == RowType::bits) == takes_bits(distance), "type of rows");
-    RowsView rows{shape, type, nullptr, nullptr};
-    rows.bytes = file.section(rows_section, rows.stride(), count).data();
-    if (distance == Distance::angular) rows.inverse_norms = file.section<float>(norms_section, count).data();
-    file.expect_random_reads(rows_section);
-    return rows;
+    return {shape, type, nullptr, nullptr};
 }
 
 OwnedRows::OwnedRows(const Vectors& vectors, const Shape& shape, unsigned threads)
@@ -220,11 +208,6 @@ void OwnedRows::become(RowType type) {
         bytes_ = std::move(bytes);
     }
     type_ = type;
-}
-
-void make_unit(std::span<float> vector) {
-    const float factor = inverse_norm(vector.data(), static_cast<std::uint32_t>(vector.size()));
-    for (float& value : vector) value *= factor;
 }
 
 ExactDistance::ExactDistance(const RowsView& rows)
@@ -328,6 +311,30 @@ float ExactDistance::rank_of_bytes(std::uint32_t row, const std::byte* at) const
 
 float ExactDistance::distance(float rank) const {
     return rows_.shape.distance == Distance::euclidean ? std::sqrt(rank) : rank;
+}
+
+/// Calls body(rank, row) for each of the rows.
+template <class Body>
+void ExactDistance::for_ranks(std::span<const std::uint32_t> rows, Body body) const {
+    for (std::size_t i = 0; i < std::min(prefetch_ahead, rows.size()); ++i) prefetch(rows[i]);
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+        if (i + prefetch_ahead < rows.size()) prefetch(rows[i + prefetch_ahead]);
+        body(rank(rows[i]), rows[i]);
+    }
+}
+
+void ExactDistance::compare(std::span<const std::uint32_t> rows, std::vector<Answer>& answers) const {
+    for_ranks(rows, [&](float rank, std::uint32_t row) { answers.emplace_back(distance(rank), row); });
+}
+
+std::vector<Answer>& ExactDistance::nearest_of_all(const Question& question, Nearest& nearest) const {
+    nearest.start(question.k);
+    question.selection.for_blocks(rows_.shape.rows, [&](std::span<const std::uint32_t> rows) {
+        for_ranks(rows, [&](float rank, std::uint32_t row) {
+            if (row != question.itself) nearest.add(rank, row);
+        });
+    });
+    return nearest.take(*this);
 }
 
 }  // namespace ann_bench

@@ -86,10 +86,9 @@ TEST_CASE("scan_residuals finds the entries below the limit, in their order, wit
                 for_each_isa([&](const Kernels& k) {
                     auto* const to_ids = ids_room.take<std::uint32_t>(16 * count + 16, count % 4);
                     auto* const to_estimates = estimates_room.take<float>(16 * count + 16, count % 5);
-                    const std::size_t found =
-                        k.scan_residuals(reinterpret_cast<const std::byte*>(at_blocks), count, at_query,
-                                         width, base, factor, limit, reinterpret_cast<const std::byte*>(at_blocks), to_ids,
-                                         to_estimates);
+                    const std::size_t found = k.scan_residuals(
+                        reinterpret_cast<const std::byte*>(at_blocks), count, at_query, width, base, factor,
+                        limit, reinterpret_cast<const std::byte*>(at_blocks), to_ids, to_estimates);
                     REQUIRE(found == ids.size());
                     CHECK(std::equal(ids.begin(), ids.end(), to_ids));
                     CHECK(std::equal(estimates.begin(), estimates.end(), to_estimates, same));

@@ -288,7 +288,7 @@ TEST_CASE("angular rows and queries are placed at unit length, unless they are z
         for (const float size : {1e-30f, 1.0f, 1e30f}) {
             auto row = random_floats(dimension, dimension);
             for (float& value : row) value = (value + 2) * size;
-            const Space space(Distance::angular, dimension, 0);
+            const TreeSpace space(Distance::angular, dimension, 0);
             std::vector<float> placed(dimension), query(dimension);
             space.place_row(row.data(), inverse_norm(row.data(), dimension), placed.data());
             space.place_query(row.data(), query.data());
@@ -298,7 +298,7 @@ TEST_CASE("angular rows and queries are placed at unit length, unless they are z
         const std::vector<float> zero(dimension);
         std::vector<float> placed(dimension, 7);
         CHECK(inverse_norm(zero.data(), dimension) == 0);
-        Space(Distance::angular, dimension, 0).place_query(zero.data(), placed.data());
+        TreeSpace(Distance::angular, dimension, 0).place_query(zero.data(), placed.data());
         CHECK(placed == zero);
     }
 }
@@ -306,7 +306,7 @@ TEST_CASE("angular rows and queries are placed at unit length, unless they are z
 TEST_CASE("for dot, rows stand where they are, and queries as far out as the longest row") {
     constexpr std::uint32_t dimension = 10;
     const auto row = random_floats(dimension, 1), query = random_floats(dimension, 2);
-    const Space space(Distance::dot, dimension, 7.5f);
+    const TreeSpace space(Distance::dot, dimension, 7.5f);
     std::vector<float> placed(dimension);
     space.place_row(row.data(), 1, placed.data());
     CHECK(placed == row);
@@ -342,7 +342,7 @@ TEST_CASE("euclidean and manhattan rows stand where they are") {
     const auto row = random_floats(9, 1);
     for (const Distance distance : {Distance::euclidean, Distance::manhattan}) {
         std::vector<float> placed(9), query(9);
-        const Space space(distance, 9, 0);
+        const TreeSpace space(distance, 9, 0);
         space.place_row(row.data(), 0.5f, placed.data());
         space.place_query(row.data(), query.data());
         CHECK(placed == row);

@@ -6,7 +6,6 @@
 #include <span>
 #include <vector>
 
-#include "ann_bench/graph.hpp"
 #include "ann_bench/index.hpp"
 #include "ann_bench/kernels.hpp"
 #include "ann_bench/projection.hpp"
@@ -60,8 +59,19 @@ struct ClusterView {
     const std::uint32_t* first_blocks;   ///< of each cluster, and one more
     const std::byte* blocks;             ///< as Kernels::scan_residuals takes them
 
-    GraphSpace space() const { return {facts.distance, facts.dimension, 0}; }
+    MetricSpace space() const { return {facts.distance, facts.dimension, 0}; }
 };
+
+template <class Part>
+void for_each_part(ClusterView& view, Part part) {
+    const ClusterFacts& facts = view.facts;
+    for_each_part(view.rows, part);
+    for_each_part(view.projection, part);
+    part(section_type("cent"), view.centres, facts.centre_block_bytes(), facts.centre_blocks());
+    part(section_type("csqr"), view.centre_squares, sizeof(std::int32_t), 16 * facts.centre_blocks());
+    part(section_type("star"), view.first_blocks, sizeof(std::uint32_t), std::uint64_t{facts.clusters} + 1);
+    part(section_type("bloc"), view.blocks, facts.block_bytes(), facts.blocks);
+}
 
 struct ClusterParts;
 

@@ -9,12 +9,8 @@
 
 namespace ann_bench {
 
-/// The first section of the file.
-inline constexpr std::uint32_t rows_section = section_type("rows");
-
-/// Calls part(type, pointer, element bytes, elements) for each part, in the order in which they are written.
-template <class Index, class Part>
-void for_each_part(Index& index, Part part) {
+template <class Part>
+void for_each_part(ForestView& index, Part part) {
     const ForestFacts& facts = index.facts;
     const bool codes = !takes_bits(facts.distance);
     part(rows_section, index.rows, facts.row_bytes(), facts.rows);
@@ -22,9 +18,7 @@ void for_each_part(Index& index, Part part) {
     if (codes) {
         part(section_type("code"), index.codes, facts.code_bytes(), facts.rows);
         part(section_type("term"), index.code_terms, 4, facts.rows);
-        part(section_type("mean"), index.mean, 4, facts.depth);
-        part(section_type("proj"), index.matrix, facts.width, round_up(facts.depth, 4));
-        part(section_type("sums"), index.column_sums, 4, facts.width);
+        for_each_part(index.projection, part);
     }
     part(section_type("root"), index.roots, sizeof(Link), facts.trees);
     part(section_type("node"), index.nodes, sizeof(Node), facts.nodes);

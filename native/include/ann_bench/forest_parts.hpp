@@ -102,13 +102,11 @@ static_assert(sizeof(ForestFacts) == 88, "no gaps: what stands in them would sta
 /// The parts of an index. Does not own them.
 struct ForestView {
     ForestFacts facts;
-    const std::byte* rows;            ///< floats as given, or packed bits; facts.row_bytes() apart
-    const float* inverse_norms;       ///< angular: 1 / |row|, 0 for a zero row
-    const std::uint8_t* codes;        ///< 4 bits a dimension
-    const std::int32_t* code_terms;   ///< what a row adds to its estimated distance
-    const float* mean;                ///< what the projection takes off, `depth` numbers
-    const std::int8_t* matrix;        ///< the projection, as Kernels::project takes it
-    const std::int32_t* column_sums;  ///< of the matrix, times 64: what unsigned inputs add
+    const std::byte* rows;           ///< floats as given, or packed bits; facts.row_bytes() apart
+    const float* inverse_norms;      ///< angular: 1 / |row|, 0 for a zero row
+    const std::uint8_t* codes;       ///< 4 bits a dimension
+    const std::int32_t* code_terms;  ///< what a row adds to its estimated distance
+    ProjectionView projection;       ///< none for bits
     const Node* nodes;
     const std::int8_t* normals;  ///< `width` for each node
     const std::byte* boughs;     ///< facts.bough_bytes() apart
@@ -120,11 +118,6 @@ struct ForestView {
                 takes_bits(facts.distance) ? RowType::bits : RowType::f32,
                 rows,
                 inverse_norms};
-    }
-
-    ProjectionView projection() const {
-        return {facts.depth, facts.width, facts.projection_scale, facts.steps_per_unit, mean,
-                matrix,      column_sums};
     }
 };
 

@@ -5,21 +5,16 @@
 #include <vector>
 
 #include "ann_bench/branch_queue.hpp"
+#include "ann_bench/candidates.hpp"
 #include "ann_bench/index.hpp"
 #include "ann_bench/projection.hpp"
 #include "ann_bench/rows.hpp"
-#include "ann_bench/threshold.hpp"
 
 namespace ann_bench {
 
 /// What one search needs and the next can use again. One thread at a time.
 class ForestScratch final : public Searcher {
   public:
-    struct Candidate {
-        float estimate;
-        std::uint32_t id;
-    };
-
     /// `index` outlives it, but for its own address.
     explicit ForestScratch(const ForestView& index);
 
@@ -37,10 +32,8 @@ class ForestScratch final : public Searcher {
     };
     std::vector<Leaf> leaves, sorted_leaves;
     std::vector<std::uint32_t> bucket_ends;
-    std::vector<std::uint64_t> seen;  ///< a bit per row, zero between searches
-    Threshold threshold;
-    std::vector<Candidate> candidates;  ///< the first candidate_count
-    std::size_t candidate_count = 0;
+    Candidates candidates;
+    Nearest nearest;
     std::vector<std::uint32_t> ids;
     std::vector<std::int32_t> scores;
     std::vector<Answer> answers;
@@ -62,16 +55,14 @@ class ForestSearch {
   private:
     void prepare();
     template <bool filtered>
-    void collect(std::uint64_t search_k, std::size_t least);
+    void collect(const Question& question, std::uint64_t search_k, std::size_t least);
     bool explore();
     Link descend(BranchQueue::Branch& branch);
     void take_bough(Link link);
     void sort_leaves();
     template <bool filtered>
-    void scan(const ForestScratch::Leaf& leaf);
-    void compare_all();
+    void scan(const Question& question, const ForestScratch::Leaf& leaf);
     void narrow(std::size_t rerank);
-    void rank();
 
     void check_link(Link link, Link parent) const;
     const std::byte* bough(Link link) const {
@@ -82,8 +73,6 @@ class ForestSearch {
     const ForestView& index_;
     const ForestFacts& facts_;
     ForestScratch& scratch_;
-    Selection selection_{};
-    std::uint32_t itself_ = no_row;
     const Kernels& kernel_ = kernels();
     std::size_t bough_bytes_ = facts_.bough_bytes();
     std::size_t leaf_bytes_ = facts_.leaf_bytes();

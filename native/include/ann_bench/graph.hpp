@@ -53,26 +53,6 @@ struct GraphFacts {
 };
 static_assert(sizeof(GraphFacts) == 72, "no gaps: what stands in them would stand in the file");
 
-/// Where rows and queries stand so that the nearest by any distance are the nearest by L2.
-///
-/// Angular ones at unit length. For inner products rows get one more coordinate, which makes all of them as
-/// long as the longest, and queries that length and 0 there (Bachrach et al. 2014).
-class GraphSpace {
-  public:
-    GraphSpace(Distance distance, std::uint32_t dimension, float longest)
-        : distance_(distance), dimension_(dimension), longest_(longest) {}
-
-    std::uint32_t depth() const { return dimension_ + (distance_ == Distance::dot ? 1 : 0); }
-    /// Both write `depth` floats.
-    void place_row(const float* row, float* to) const;
-    void place_query(const float* query, float* to) const;
-
-  private:
-    Distance distance_;
-    std::uint32_t dimension_;
-    float longest_;
-};
-
 /// What a graph consists of, wherever its bytes lie. Does not own them.
 struct GraphView {
     GraphFacts facts;
@@ -80,8 +60,20 @@ struct GraphView {
     ProjectionView projection;
     WalkedGraph graph;
 
-    GraphSpace space() const { return {facts.distance, facts.dimension, facts.longest}; }
+    MetricSpace space() const { return {facts.distance, facts.dimension, facts.longest}; }
 };
+
+template <class Part>
+void for_each_part(GraphView& view, Part part) {
+    const std::size_t code_bytes = view.facts.width / 2;
+    WalkedGraph& graph = view.graph;
+    for_each_part(view.rows, part);
+    for_each_part(view.projection, part);
+    part(section_type("code"), graph.codes, code_bytes, graph.vertices);
+    part(section_type("edge"), graph.edges, graph.degree * sizeof(std::uint32_t), graph.vertices);
+    part(section_type("entr"), graph.entries, sizeof(std::uint32_t), graph.entry_count);
+    part(section_type("entc"), graph.entry_codes, code_bytes, graph.entry_count);
+}
 
 struct GraphParts;
 

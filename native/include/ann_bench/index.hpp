@@ -85,6 +85,8 @@ struct Question {
     Effort effort;
     Selection selection;
     std::uint32_t itself = no_row;  ///< the row that asks: it is searched as if it were not there
+
+    bool rules_itself_out() const { return itself != no_row && selection.has(itself); }
 };
 
 /// A row and its distance, ordered by distance, then by number.

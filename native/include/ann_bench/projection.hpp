@@ -7,7 +7,9 @@
 #include <span>
 #include <vector>
 
+#include "ann_bench/buffer.hpp"
 #include "ann_bench/distance.hpp"
+#include "ann_bench/section_file.hpp"
 #include "ann_bench/vectors.hpp"
 
 namespace ann_bench {
@@ -21,17 +23,40 @@ inline constexpr double code_range = 2.7;
 /// 1 / |vector|, 0 for a zero vector.
 float inverse_norm(const float* vector, std::uint32_t dimension);
 
+/// Gives a vector unit length, or leaves it if it is zero.
+void make_unit(std::span<float> vector);
+
 /// What codes are made of: vectors in the space where the trees measure L2 distances.
 ///
 /// Rows stand there as they are, but for angular with unit length. Queries do too, but for dot as long as the
 /// longest row: they then stand where the rows that they are nearest to would have to grow to.
-class Space {
+class TreeSpace {
   public:
-    Space(Distance distance, std::uint32_t dimension, float longest)
+    TreeSpace(Distance distance, std::uint32_t dimension, float longest)
         : distance_(distance), dimension_(dimension), longest_(longest) {}
 
     /// Both write `dimension` floats. `inverse_norm` is that of the row (angular only).
     void place_row(const float* row, float inverse_norm, float* to) const;
+    void place_query(const float* query, float* to) const;
+
+  private:
+    Distance distance_;
+    std::uint32_t dimension_;
+    float longest_;
+};
+
+/// Where rows and queries stand so that the nearest by any distance are the nearest by L2.
+///
+/// Angular ones at unit length. For inner products rows get one more coordinate, which makes all of them as
+/// long as the longest, and queries that length and 0 there (Bachrach et al. 2014).
+class MetricSpace {
+  public:
+    MetricSpace(Distance distance, std::uint32_t dimension, float longest)
+        : distance_(distance), dimension_(dimension), longest_(longest) {}
+
+    std::uint32_t depth() const { return dimension_ + (distance_ == Distance::dot ? 1 : 0); }
+    /// Both write `depth` floats.
+    void place_row(const float* row, float* to) const;
     void place_query(const float* query, float* to) const;
 
   private:
@@ -50,6 +75,13 @@ struct ProjectionView {
     const std::int8_t* matrix;        ///< as Kernels::project takes it
     const std::int32_t* column_sums;  ///< of the matrix, times 64: what unsigned inputs add
 };
+
+template <class Part>
+void for_each_part(ProjectionView& view, Part part) {
+    part(section_type("mean"), view.mean, sizeof(float), view.depth);
+    part(section_type("proj"), view.matrix, view.width, round_up(view.depth, 4));
+    part(section_type("sums"), view.column_sums, sizeof(std::int32_t), view.width);
+}
 
 /// One that owns them.
 struct Projection {
@@ -88,8 +120,8 @@ struct ProjectionScratch {
     std::vector<std::int32_t> sums;
 };
 
-/// Writes the unsigned code (`width` bytes) of a vector in the Space, and returns its squared distance from
-/// the mean, in squared steps. `placed` (`depth` floats) is changed.
+/// Writes the unsigned code (`width` bytes) of a vector in the TreeSpace, and returns its squared distance
+/// from the mean, in squared steps. `placed` (`depth` floats) is changed.
 std::int32_t project(const ProjectionView& projection, float* placed, ProjectionScratch& scratch,
                      std::uint8_t* code);
 

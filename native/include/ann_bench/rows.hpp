@@ -42,11 +42,20 @@ struct RowsView {
     /// Writes a row as floats.
     void read(std::uint64_t number, float* to) const;
 
-    /// Their sections of a file.
-    std::vector<Part> parts() const;
-    /// Those of a file that says it has such rows. Throws DamagedIndex if it has not.
-    static RowsView open(const SectionFile& file, const Shape& shape, RowType type);
+    /// Those that a file says it has, to be opened with its other parts. Throws DamagedIndex if there can be
+    /// none such.
+    static RowsView announced(const SectionFile& file, const Shape& shape, RowType type);
 };
+
+/// The section that every file begins with.
+inline constexpr std::uint32_t rows_section = section_type("rows");
+
+template <class Part>
+void for_each_part(RowsView& view, Part part) {
+    part(rows_section, view.bytes, view.stride(), view.shape.rows);
+    if (view.shape.distance != Distance::angular) return;
+    part(section_type("norm"), view.inverse_norms, sizeof(float), view.shape.rows);
+}
 
 /// Rows in memory.
 class OwnedRows {
@@ -108,9 +117,6 @@ class Nearest {
     std::vector<Answer> kept_;
 };
 
-/// Gives an angular query unit length, or leaves it if it is zero.
-void make_unit(std::span<float> vector);
-
 /// The exact distances of rows from one vector.
 class ExactDistance {
   public:
@@ -131,7 +137,15 @@ class ExactDistance {
         for (std::size_t i = 0; i < stride_; i += cache_line) __builtin_prefetch(at + i);
     }
 
+    /// Appends some rows with their distances, in no order.
+    void compare(std::span<const std::uint32_t> rows, std::vector<Answer>& answers) const;
+
+    /// The nearest of all rows that the question allows, and maybe more, in no order.
+    std::vector<Answer>& nearest_of_all(const Question& question, Nearest& nearest) const;
+
   private:
+    template <class Body>
+    void for_ranks(std::span<const std::uint32_t> rows, Body body) const;
     bool take_bytes(const std::vector<float>& vector);
     float rank_of_bytes(std::uint32_t row, const std::byte* at) const;
     float close_rank(const std::byte* at, float inverse_norm) const;
