@@ -17,7 +17,7 @@ class Cluster(KindOfIndex):
     fraction of a graph's time, and reads in order what a graph has to jump to, which helps where memory is
     slow.
 
-    For euclidean and angular. Rows can be taken out of it; it cannot grow.
+    For euclidean, angular and dot. Rows can be taken out of it; it cannot grow.
     """
 
     __slots__ = ()
@@ -49,7 +49,7 @@ class Cluster(KindOfIndex):
         train
             Shape (n, d), as `Forest.build` takes it.
         distance
-            ``euclidean`` or ``angular``.
+            ``euclidean``, ``angular`` or ``dot``.
         clusters
             How many, >= 1. By default 2.5 times the square root of n.
         assignments
@@ -95,7 +95,8 @@ class Cluster(KindOfIndex):
         k
             How many neighbours, >= 1.
         nprobe
-            How many clusters to read, >= 1. By default what `tune` found, or a rule.
+            How many clusters to read at most, >= 1: those that are much farther than the nearest are left
+            out. By default what `tune` found, or a rule.
         rerank
             How many of the rows that look nearest by their codes to compare exactly, >= 1; at least `k` are.
             By default what `tune` found, or a rule. From n on, every row is compared: the answer is exact.

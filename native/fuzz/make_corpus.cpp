@@ -107,9 +107,8 @@ int main(int argc, char** argv) {
     for (const IndexKind kind : {IndexKind::flat, IndexKind::forest, IndexKind::graph, IndexKind::cluster}) {
         for (std::size_t d = 0; d < distance_names.size(); ++d) {
             const auto distance = static_cast<Distance>(d);
-            const bool is_for_it = kind == IndexKind::cluster ? distance <= Distance::angular
-                                   : kind == IndexKind::graph ? distance <= Distance::dot
-                                                              : true;
+            const bool for_vectors = kind == IndexKind::cluster || kind == IndexKind::graph;
+            const bool is_for_it = !for_vectors || distance <= Distance::dot;
             for (const Size& size : sizes) {
                 if (is_for_it) write(kind, d, size);
             }

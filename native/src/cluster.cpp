@@ -17,6 +17,10 @@ namespace {
 /// Blocks that are read between two looks at how near a row must be.
 constexpr std::size_t blocks_at_once = 16;
 
+/// Of the clusters that may be read, a query reads those that are not farther than the last of this share of
+/// them is on average: where few stand out, few are enough.
+constexpr double usual_share = 0.6;
+
 class ClusterSearcher final : public Searcher {
   public:
     explicit ClusterSearcher(const ClusterView& view)
@@ -80,7 +84,8 @@ class ClusterSearcher final : public Searcher {
     /// Makes of the query what centres and residuals are compared with.
     void encode() {
         const std::size_t width = view_.facts.width;
-        view_.space().place_query(query.numbers.data(), placed_.data());
+        view_.facts.space().place_query(query.numbers.data(), placed_.data());
+        if (view_.facts.distance == Distance::dot) lengthen();
         std::uint8_t* const code = code_.as<std::uint8_t>().data();
         std::int8_t* const to = signed_code_.as<std::int8_t>().data();
         project(view_.projection, placed_.data(), projection_, code);
@@ -93,7 +98,19 @@ class ClusterSearcher final : public Searcher {
         }
     }
 
-    /// Finds the `reach` nearest clusters, or a few more, nearest first.
+    /// Makes the query, of which the direction alone counts, as long as rows are from their mean, for a code
+    /// as fine as theirs. It is no row, and not to be centred.
+    void lengthen() {
+        const ProjectionView& projection = view_.projection;
+        const double length = std::sqrt(view_.facts.width) * code_middle / code_range;
+        const float factor = inverse_norm(placed_.data(), view_.facts.dimension) *
+                             static_cast<float>(length / projection.steps_per_unit);
+        for (std::size_t j = 0; j < placed_.size(); ++j)
+            placed_[j] = placed_[j] * factor + projection.mean[j];
+    }
+
+    /// Finds the `reach` nearest clusters, or a few more, but none that are much farther than the first; in
+    /// order.
     void route(std::size_t reach) {
         const ClusterFacts& facts = view_.facts;
         const std::int8_t* const query = signed_code_.as<std::int8_t>().data();
@@ -111,8 +128,10 @@ class ClusterSearcher final : public Searcher {
             distances[c] = static_cast<std::int32_t>(static_cast<std::uint32_t>(squares[c]) -
                                                      2u * static_cast<std::uint32_t>(distances[c]) + rest);
         }
-        const std::int64_t limit =
-            reach >= count ? std::int64_t{1} << 31 : limit_of(std::span(distances, count), reach);
+        const std::int64_t limit = reach >= count
+                                       ? std::int64_t{1} << 31
+                                       : limit_of(std::span(distances, count), reach,
+                                                  facts.gap(usual_share * static_cast<double>(reach)));
         clusters_.resize(count);
         std::uint64_t* const nearest = clusters_.data();
         std::size_t found = 0;
@@ -193,16 +212,25 @@ void check(const ClusterFacts& facts) {
     const auto require = [](bool holds, const char* what) {
         if (!holds) throw DamagedIndex(std::string("header: ") + what + " out of range");
     };
-    require(facts.distance <= Distance::angular, "distance");
+    require(facts.distance <= Distance::dot, "distance");
     require(facts.dimension >= 1 && facts.dimension <= max_dimension, "dimension");
-    require(facts.depth == MetricSpace(facts.distance, facts.dimension, 0).depth(), "depth");
+    require(facts.depth == facts.space().depth(), "depth");
     require(facts.width == residual_width(facts.depth), "width");
     require(facts.clusters >= 1 && facts.clusters <= facts.rows, "clusters");
     require(facts.assignments >= 1 && facts.assignments <= 2, "assignments");
     require(facts.blocks < std::uint64_t{1} << 31, "blocks");
+    require(facts.gaps.front() == 0 && std::is_sorted(facts.gaps.begin(), facts.gaps.end()), "gaps");
 }
 
 }  // namespace
+
+std::int64_t ClusterFacts::gap(double rank) const {
+    const double above = std::max(rank, 1.0);
+    const auto power = static_cast<std::size_t>(std::ilogb(above));
+    if (power + 1 >= gaps.size()) return gaps.back();
+    const double part = above / std::exp2(static_cast<double>(power)) - 1;
+    return static_cast<std::int64_t>(gaps[power] + part * (gaps[power + 1] - gaps[power]));
+}
 
 Cluster::Cluster(const ClusterView& view) : view_(view) {}
 Cluster::~Cluster() = default;
@@ -211,8 +239,8 @@ Cluster& Cluster::operator=(Cluster&&) noexcept = default;
 
 Cluster Cluster::build(const Vectors& vectors, std::size_t count, std::uint32_t dimension,
                        const ClusterOptions& options) {
-    if (options.distance > Distance::angular) {
-        throw std::invalid_argument("distance: clusters are for euclidean and angular");
+    if (options.distance > Distance::dot) {
+        throw std::invalid_argument("distance: clusters are for euclidean, angular and dot");
     }
     OwnedRows rows(vectors, {options.distance, dimension, count}, options.threads);
     auto parts = std::make_unique<ClusterParts>(std::move(rows), options);
@@ -243,7 +271,7 @@ Cluster Cluster::open(std::shared_ptr<const SectionFile> file) {
 }
 
 Effort Cluster::usual_effort(std::size_t k) const {
-    return {std::min<std::uint64_t>(24, view_.facts.clusters), 3 * k + 50};
+    return {std::min<std::uint64_t>(32, view_.facts.clusters), 3 * k + 50};
 }
 
 std::unique_ptr<Searcher> Cluster::make_searcher() const {

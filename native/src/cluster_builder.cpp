@@ -27,6 +27,9 @@ constexpr int rounds = 8;
 /// Centres that a second assignment is chosen from.
 constexpr std::size_t second_choices = 24;
 
+/// Rows that tell how much farther than the nearest other centres are.
+constexpr std::size_t rows_for_gaps = 1024;
+
 /// Standard deviations in a step of a residual: what loses least of normal numbers in 2 bits (Max 1960).
 constexpr double residual_deviations = 0.9957;
 
@@ -112,12 +115,13 @@ class Builder {
         encode();
         Centres centres = find_centres();
         assign(centres);
+        find_gaps(centres);
         keep(centres);
         write_blocks(centres);
     }
 
   private:
-    MetricSpace space() const { return {facts_.distance, facts_.dimension, 0}; }
+    MetricSpace space() const { return facts_.space(); }
     const std::uint8_t* code(std::size_t row) const {
         return codes_.as<std::uint8_t>().data() + row * code_width();
     }
@@ -260,13 +264,43 @@ class Builder {
         return best;
     }
 
+    void find_gaps(const Centres& centres) {
+        if (facts_.distance == Distance::dot) {
+            // Queries are unlike rows.
+            std::fill(facts_.gaps.begin() + 1, facts_.gaps.end(), std::numeric_limits<std::int32_t>::max());
+            return;
+        }
+        const std::size_t step = std::max<std::size_t>(1, facts_.rows / rows_for_gaps);
+        std::vector<std::int8_t> row(code_width());
+        std::vector<std::int32_t> distances(centres.squares().size());
+        std::array<std::int64_t, std::tuple_size_v<decltype(facts_.gaps)>> sums{};
+        std::int64_t count = 0;
+        for (std::size_t i = 0; i < facts_.rows; i += step, ++count) {
+            sign(i, row.data());
+            centres.compare(row.data(), distances.data());
+            std::sort(distances.begin(), distances.end());
+            for (std::size_t power = 0; power < sums.size(); ++power) {
+                const std::size_t rank = std::min<std::size_t>(std::size_t{1} << power, facts_.clusters);
+                sums[power] += distances[rank - 1] - distances.front();
+            }
+        }
+        for (std::size_t power = 0; power < sums.size(); ++power) {
+            facts_.gaps[power] = static_cast<std::int32_t>(sums[power] / count);
+        }
+    }
+
     void keep(const Centres& centres) {
         const auto copy = [](Buffer& to, const auto& from) {
             to = Buffer(from.size() * sizeof from[0]);
             std::memcpy(to.data(), from.data(), to.size());
         };
         copy(parts_.centres, centres.blocks());
-        copy(parts_.centre_squares, centres.squares());
+        std::vector<std::int32_t> squares = centres.squares();
+        if (facts_.distance == Distance::dot) {
+            const auto end = squares.begin() + facts_.clusters;
+            std::fill(squares.begin(), end, *std::max_element(squares.begin(), end));
+        }
+        copy(parts_.centre_squares, squares);
     }
 
     void find_residual_step(const Centres& centres) {
@@ -315,6 +349,7 @@ class Builder {
     /// Writes what a search needs to estimate a row's distance: with q the query, c the centre and x the row,
     /// |q - x|^2 = |q - c|^2 + |x|^2 - |c|^2 - 2 <q, x - c>. Of x - c it has what the code stands for; what
     /// that misses is taken to be in the direction that queries near the row have: <c + (x - c) / 2, missed>.
+    /// For dot all centres and all rows count as equally long.
     void write(std::byte* block, std::size_t place, std::uint32_t row, const Centres& centres,
                std::size_t c) const {
         const std::size_t width = facts_.width;
@@ -330,7 +365,8 @@ class Builder {
             std::uint8_t& byte = codes[j / 16 * 64 + place * 4 + j % 4];
             byte = static_cast<std::uint8_t>(byte | number << j % 16 / 4 * 2);
         }
-        const double given = static_cast<double>(squares_[row]) - centres.squares()[c];
+        const bool lengths = facts_.distance != Distance::dot;
+        const double given = lengths ? static_cast<double>(squares_[row]) - centres.squares()[c] : 0;
         const auto term = static_cast<float>(given - 2 * missed);
         std::memcpy(block + place * sizeof row, &row, sizeof row);
         std::memcpy(block + residual_terms + place * sizeof term, &term, sizeof term);

@@ -48,8 +48,8 @@ std::unique_ptr<Index> build(IndexKind kind, Distance distance, std::size_t coun
 }
 
 bool is_for(IndexKind kind, Distance distance) {
-    if (kind == IndexKind::cluster) return distance <= Distance::angular;
-    return kind != IndexKind::graph || distance <= Distance::dot;
+    const bool some = kind == IndexKind::graph || kind == IndexKind::cluster;
+    return !some || distance <= Distance::dot;
 }
 
 /// Calls body(kind, distance) for all that there are.

@@ -1,6 +1,7 @@
 #pragma once
 // The index of clusters: rows by the nearest of some centres, read one cluster after another.
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -16,7 +17,7 @@ namespace ann_bench {
 inline constexpr std::uint32_t most_clusters = 1u << 24;
 
 struct ClusterOptions {
-    Distance distance = Distance::euclidean;  ///< euclidean or angular
+    Distance distance = Distance::euclidean;  ///< euclidean, angular or dot
     std::uint32_t clusters = 0;               ///< 0: a rule
     std::uint32_t assignments = 0;            ///< clusters that a row is in, 1 or 2; 0: a rule
     std::uint64_t seed = 0;
@@ -38,6 +39,8 @@ struct ClusterFacts {
     std::uint64_t seed;
     float projection_scale;
     float steps_per_unit;
+    /// How much farther than the nearest centre the 2^i-th nearest is, squared, in steps: the mean over rows.
+    std::array<std::int32_t, 26> gaps;
 
     Shape shape() const { return {distance, dimension, rows}; }
     /// Dimensions of codes: zeros stand behind those that residuals have.
@@ -46,8 +49,14 @@ struct ClusterFacts {
     std::uint64_t centre_blocks() const { return (std::uint64_t{clusters} + 15) / 16; }
     std::size_t centre_block_bytes() const { return std::size_t{16} * width; }
     std::size_t block_bytes() const { return residual_block_bytes(width); }
+    /// Where rows are grouped: for dot they keep their lengths.
+    MetricSpace space() const {
+        return {distance == Distance::dot ? Distance::euclidean : distance, dimension, 0};
+    }
+    /// How much farther than the nearest the `rank`-th nearest centre is on average, squared, in steps.
+    std::int64_t gap(double rank) const;
 };
-static_assert(sizeof(ClusterFacts) == 64, "no gaps: what stands in them would stand in the file");
+static_assert(sizeof(ClusterFacts) == 168, "no gaps: what stands in them would stand in the file");
 
 /// What an index of clusters consists of, wherever its bytes lie. Does not own them.
 struct ClusterView {
@@ -55,11 +64,9 @@ struct ClusterView {
     RowsView rows;
     ProjectionView projection;
     const std::uint8_t* centres;         ///< as Kernels::code_dots takes them
-    const std::int32_t* centre_squares;  ///< their squared lengths, of signed codes
+    const std::int32_t* centre_squares;  ///< of signed codes the squared lengths; for dot all as the largest
     const std::uint32_t* first_blocks;   ///< of each cluster, and one more
     const std::byte* blocks;             ///< as Kernels::scan_residuals takes them
-
-    MetricSpace space() const { return {facts.distance, facts.dimension, 0}; }
 };
 
 template <class Part>

@@ -50,14 +50,16 @@ class Threshold {
     float limit_ = 0;
 };
 
-/// The smallest limit that `count` of the values, which are as many at least, are below.
-inline std::int64_t limit_of(std::span<const std::int32_t> values, std::size_t count) {
+/// The smallest limit that `count` of the values, which are as many at least, are below; or one that fewer
+/// are below, where it would be more than `most_above` above the least value.
+inline std::int64_t limit_of(std::span<const std::int32_t> values, std::size_t count,
+                             std::int64_t most_above = std::numeric_limits<std::int32_t>::max()) {
     std::int32_t least = values.front(), most = least;
     for (const std::int32_t value : values) {
         least = std::min(least, value);
         most = std::max(most, value);
     }
-    std::int64_t low = least, high = std::int64_t{most} + 1;
+    std::int64_t low = least, high = std::min(std::int64_t{most}, least + most_above) + 1;
     while (low < high) {
         const std::int64_t middle = low + (high - low) / 2;
         const auto limit = static_cast<std::int32_t>(std::min<std::int64_t>(middle, 0x7fff'ffff));
