@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 KINDS: dict[str, type[KindOfIndex]] = {kind.kind: kind for kind in (Flat, Forest, Graph, Cluster)}
 
 DISTANCES = ("euclidean", "angular", "dot", "hamming", "manhattan", "jaccard")
-GRAPH_DISTANCES = ("euclidean", "angular", "dot")
-CLUSTER_DISTANCES = ("euclidean", "angular")
+VECTOR_DISTANCES = ("euclidean", "angular", "dot")
+"""What graphs and clusters are for."""
 
 FEW_ROWS = 1000
 """With fewer rows than this nothing is worth building."""
 
-_SAMPLE_ROWS = 20_000
+_SAMPLE_ROWS = 50_000
 _SAMPLE_QUERIES = 200
 
-_UNIT_NS = {"forest": 1.5, "graph": 6.0}
-"""What a kind takes for one of the distances that its `Tuner` counts: the ratio is what matters."""
+_GROWTH = {"forest": 0.55, "graph": 0.25, "cluster": 0.55}
+"""The power of the number of rows that the cost of a query grows with."""
 
 
 class Choice(NamedTuple):
@@ -63,8 +63,11 @@ def choose(
         return choice
     sample = _some(train, 4096, seed)
     smaller = [choice]
-    if distance in GRAPH_DISTANCES and choice.kind != "flat":
-        smaller += [Choice("graph", {"degree": degree}, f"a graph of degree {degree}") for degree in (24, 12)]
+    if distance in VECTOR_DISTANCES and choice.kind != "flat":
+        smaller += [
+            Choice("cluster", {}, "clusters take less memory"),
+            Choice("cluster", {"assignments": 1}, "clusters take less memory, with each row in one"),
+        ]
     smaller.append(Choice("flat", {}, "every row is compared"))
     needed = 0
     for one in smaller:
@@ -93,20 +96,23 @@ def _fastest(
         return Choice("flat", {}, "recall 1 is asked for, and only comparing every row is sure to give it")
     if rows <= FEW_ROWS:
         return Choice("flat", {}, f"{rows:,} rows are compared as quickly as anything is looked up")
-    if distance not in GRAPH_DISTANCES:
-        return Choice("forest", {"n_trees": 10}, f"the kind for {distance}")
-    if distance != "dot" and queries is None:
-        return Choice("graph", {}, f"the fastest kind for {distance}")
+    forest: tuple[str, dict[str, Any]] = ("forest", {"n_trees": 10})
+    if distance not in VECTOR_DISTANCES:
+        return Choice(*forest, f"the kind for {distance}")
+    kinds: list[tuple[str, dict[str, Any]]] = [("graph", {}), ("cluster", {})]
+    if distance == "dot":
+        kinds.append(forest)
     sample = _some(train, _SAMPLE_ROWS, seed)
     asked: int | npt.ArrayLike = _SAMPLE_QUERIES if queries is None else np.asarray(queries)[:_SAMPLE_QUERIES]
     costs = {}
-    for kind, options in (("graph", {}), ("forest", {"n_trees": 10})):
+    for kind, options in kinds:
         index = KINDS[kind].build(sample, distance, seed=seed, threads=threads, **options)  # type: ignore[attr-defined]
         tuner = Tuner(index, k, asked, seed, threads)
-        costs[kind] = tuner.cost(tuner.least_effort(target_recall)) * _UNIT_NS[kind]
-    best, other = sorted(costs, key=costs.__getitem__)
-    told = f"on {len(sample):,} rows it takes {costs[best] / costs[other]:.0%} of the work of a {other}"
-    return Choice(best, {} if best == "graph" else {"n_trees": 10}, told)
+        grown = (rows / len(sample)) ** _GROWTH[kind]
+        costs[kind] = tuner.cost(tuner.least_effort(target_recall)) * grown
+    (best, options), (other, _) = sorted(kinds, key=lambda kind: costs[kind[0]])[:2]
+    share = f"{costs[best] / costs[other]:.0%} of the time of a {other}"
+    return Choice(best, options, f"by a probe of {len(sample):,} rows it takes {share}")
 
 
 def _some(train: npt.NDArray[Any], most: int, seed: int) -> npt.NDArray[Any]:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ann_bench.engine import _native
-from ann_bench.engine.choice import CLUSTER_DISTANCES, DISTANCES, GRAPH_DISTANCES, KINDS, choose
+from ann_bench.engine.choice import DISTANCES, KINDS, VECTOR_DISTANCES, choose
 from ann_bench.engine.kind import KindOfIndex, train_array
 
 
@@ -33,8 +33,7 @@ class Index:
         Length of a vector, 1 to 65535.
     kind
         ``flat``, ``forest``, ``graph`` or ``cluster``; or ``auto``: chosen when the rows are known, from
-        their number, the distance, the memory limit and, for ``dot`` or where queries are given, a probe of
-        some of them. `why` tells the reason.
+        their number, the distance, the memory limit and a probe of some of them. `why` tells the reason.
     target_recall
         In (0, 1]: the share of the true neighbours that queries find on average, unless they ask for another.
     k
@@ -73,7 +72,7 @@ class Index:
             raise ValueError(f'memory_limit_bytes: only kind "auto" can mind it, and this is "{kind}"')
         if distance not in DISTANCES:
             raise ValueError(f'distance: got "{distance}"; it is {", ".join(DISTANCES)}')
-        possible = {"graph": GRAPH_DISTANCES, "cluster": CLUSTER_DISTANCES}.get(kind, DISTANCES)
+        possible = VECTOR_DISTANCES if kind in ("graph", "cluster") else DISTANCES
         if distance not in possible:
             raise ValueError(f"kind: a {kind} is for {', '.join(possible)}; for {distance} take a forest")
         self._distance = distance

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -51,11 +51,36 @@ def tune(
     return tuner.recall(target)
 
 
-class Tuner:
-    """Finds, for one index and one `k`, the least effort that reaches a recall.
+class Prices(NamedTuple):
+    """What a query, an estimate and an exact distance take, in ns of the machine that they were fitted on.
 
-    Parameters are those of `KindOfIndex.tune`. What a search looks at is counted: 1 for each distance that is
-    estimated, and for an exact one as many as fit into the time of it.
+    Elsewhere times are other ones, in much the same ratios. A clock in their place would make another file on
+    each machine.
+    """
+
+    query_ns: float
+    estimate_ns: float
+    exact_ns: float
+
+
+def prices(index: KindOfIndex) -> Prices:
+    """Return what an index's queries take."""
+    info = index.info()
+    of_bits = index.distance in ("hamming", "jaccard")
+    value_bytes = 1 / 8 if of_bits else np.dtype(info.get("row_type", "float32")).itemsize
+    exact_ns = 40 + 0.1 * value_bytes * index.dimension
+    if index.kind == "graph":
+        return Prices(0, 8 + 8 * info["code_width"] / 128, exact_ns)
+    if index.kind == "cluster":
+        entry_bytes = 8 + info["code_width"] / 4
+        return Prices(4000 + 18 * info["code_width"], 0.3 + 0.032 * entry_bytes, exact_ns)
+    return Prices(3000, 4, exact_ns)
+
+
+class Tuner:
+    """Finds, for one index and one `k`, the effort that reaches a recall and costs least.
+
+    Parameters are those of `KindOfIndex.tune`. A search costs what it looks at, by its `prices`.
     """
 
     def __init__(
@@ -65,7 +90,7 @@ class Tuner:
         self._threads = threads
         self._k = min(k, index.info()["present"] - 1)
         self._whole: Effort = self._index.whole_effort()
-        self._exact_cost = 4 + index.dimension / 64
+        self._prices = prices(index)
         self._known: dict[Effort, tuple[float, float]] = {}
         self._ask = self._asker(index, queries, seed)
         self._farthest = self._ask(self._whole)[:, -1:]
@@ -75,11 +100,11 @@ class Tuner:
         return self._measure(effort)[0]
 
     def cost(self, effort: Effort) -> float:
-        """Return what a search with this effort looks at, on average."""
+        """Return what a search with this effort takes on average, in ns by its `prices`."""
         return self._measure(effort)[1]
 
     def least_effort(self, target_recall: float) -> Effort:
-        """Return the effort that reaches the recall and looks at least; the whole one if no other does."""
+        """Return the effort that reaches the recall and costs least; the whole one if no other does."""
         whole_reach, whole_rerank = self._whole
         wide = min(max(self._index.usual_effort(self._k)[1], 3 * self._k + 30), whole_rerank)
         most = max(whole_reach - 1, 1)
@@ -113,7 +138,9 @@ class Tuner:
             distances = self._ask(effort)
             computed = (self._index.distance_computations - before) / len(distances)
             recall = float((distances <= self._farthest).mean())
-            self._known[effort] = recall, computed + self._exact_cost * max(effort[1], self._k)
+            query_ns, estimate_ns, exact_ns = self._prices
+            cost_ns = query_ns + estimate_ns * computed + exact_ns * max(effort[1], self._k)
+            self._known[effort] = recall, cost_ns
         return self._known[effort]
 
     def _asker(
