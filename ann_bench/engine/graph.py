@@ -93,8 +93,9 @@ class Graph(KindOfIndex):
         k
             How many neighbours, >= 1.
         ef
-            A walk ends where it was at the `ef` nearest rows that it saw, >= 1; it may be less than `k`. By
-            default what `tune` found, or a rule.
+            How far a walk goes, >= 1: where it was at the `ef` nearest rows that it saw, on average; at more
+            where many are about as near, else at fewer. It may be less than `k`. By default what `tune`
+            found, or a rule.
         rerank
             How many of the rows that look nearest by their codes to compare exactly, >= 1; at least `k` are.
             By default what `tune` found, or a rule. From n on, every row is compared: the answer is exact.

@@ -128,10 +128,10 @@ class ClusterSearcher final : public Searcher {
             distances[c] = static_cast<std::int32_t>(static_cast<std::uint32_t>(squares[c]) -
                                                      2u * static_cast<std::uint32_t>(distances[c]) + rest);
         }
-        const std::int64_t limit = reach >= count
-                                       ? std::int64_t{1} << 31
-                                       : limit_of(std::span(distances, count), reach,
-                                                  facts.gap(usual_share * static_cast<double>(reach)));
+        const std::int64_t limit = reach >= count ? std::int64_t{1} << 31
+                                                  : limit_of(std::span(distances, count), reach,
+                                                             static_cast<std::int64_t>(facts.gaps.at(
+                                                                 usual_share * static_cast<double>(reach))));
         clusters_.resize(count);
         std::uint64_t* const nearest = clusters_.data();
         std::size_t found = 0;
@@ -219,18 +219,10 @@ void check(const ClusterFacts& facts) {
     require(facts.clusters >= 1 && facts.clusters <= facts.rows, "clusters");
     require(facts.assignments >= 1 && facts.assignments <= 2, "assignments");
     require(facts.blocks < std::uint64_t{1} << 31, "blocks");
-    require(facts.gaps.front() == 0 && std::is_sorted(facts.gaps.begin(), facts.gaps.end()), "gaps");
+    require(facts.gaps.ascends() && facts.gaps.means.back() <= farthest_gap, "gaps");
 }
 
 }  // namespace
-
-std::int64_t ClusterFacts::gap(double rank) const {
-    const double above = std::max(rank, 1.0);
-    const auto power = static_cast<std::size_t>(std::ilogb(above));
-    if (power + 1 >= gaps.size()) return gaps.back();
-    const double part = above / std::exp2(static_cast<double>(power)) - 1;
-    return static_cast<std::int64_t>(gaps[power] + part * (gaps[power + 1] - gaps[power]));
-}
 
 Cluster::Cluster(const ClusterView& view) : view_(view) {}
 Cluster::~Cluster() = default;

@@ -267,15 +267,15 @@ class Builder {
     void find_gaps(const Centres& centres) {
         if (facts_.distance == Distance::dot) {
             // Queries are unlike rows.
-            std::fill(facts_.gaps.begin() + 1, facts_.gaps.end(), std::numeric_limits<std::int32_t>::max());
+            std::fill(facts_.gaps.means.begin() + 1, facts_.gaps.means.end(), farthest_gap);
             return;
         }
         const std::size_t step = std::max<std::size_t>(1, facts_.rows / rows_for_gaps);
         std::vector<std::int8_t> row(code_width());
         std::vector<std::int32_t> distances(centres.squares().size());
-        std::array<std::int64_t, std::tuple_size_v<decltype(facts_.gaps)>> sums{};
-        std::int64_t count = 0;
-        for (std::size_t i = 0; i < facts_.rows; i += step, ++count) {
+        std::array<double, std::tuple_size_v<decltype(facts_.gaps.means)>> sums{};
+        double count = 0;
+        for (std::size_t i = 0; i < facts_.rows; i += step, count += 1) {
             sign(i, row.data());
             centres.compare(row.data(), distances.data());
             std::sort(distances.begin(), distances.end());
@@ -285,7 +285,7 @@ class Builder {
             }
         }
         for (std::size_t power = 0; power < sums.size(); ++power) {
-            facts_.gaps[power] = static_cast<std::int32_t>(sums[power] / count);
+            facts_.gaps.means[power] = static_cast<float>(sums[power] / count);
         }
     }
 

@@ -15,6 +15,12 @@ namespace {
 /// Codes that are compared at once where all of them are.
 constexpr std::size_t codes_at_once = 64;
 
+/// How near the vertices around a query are is told by the k-th nearest, or this one.
+constexpr std::uint64_t least_rank = 10;
+
+/// A walk follows at most so many times as many vertices as it is asked to on average.
+constexpr std::size_t most_times_followed = 4;
+
 /// A walk compares about so many codes for each vertex that it follows.
 constexpr std::uint64_t codes_per_vertex = 24;
 
@@ -47,8 +53,9 @@ class GraphSearcher final : public Searcher {
                     std::min(std::ceil(static_cast<double>(number) * rarity), static_cast<double>(rows)));
             };
             const std::size_t followed = std::max<std::size_t>(more(question.effort.reach), 1);
+            const std::size_t rank = more(std::max<std::uint64_t>(question.k, least_rank));
             const bool few = selection.count / codes_per_vertex <= followed;
-            if (few || !walk(question, followed, rerank)) compare_codes(question, rerank);
+            if (few || !walk(question, followed, rank, rerank)) compare_codes(question, rerank);
         }
         write_answers(answers_, question.k, ids, distances);
     }
@@ -63,12 +70,12 @@ class GraphSearcher final : public Searcher {
     }
 
     /// Returns false if it does not find enough rows with less work than comparing all codes.
-    bool walk(const Question& question, std::size_t followed, std::size_t rerank) {
+    bool walk(const Question& question, std::size_t followed, std::size_t rank, std::size_t rerank) {
         const std::uint64_t others = question.selection.count - (question.rules_itself_out() ? 1 : 0);
         const std::uint64_t wanted = std::min<std::uint64_t>(question.k, others);
         for (;; followed *= 2) {
-            const std::span keys =
-                walk_.walk(query_code_.as<std::int8_t>().data(), followed, question.itself);
+            const std::span keys = walk_.walk(query_code_.as<std::int8_t>().data(),
+                                              reach_of(followed, rank, rerank), question.itself);
             distance_computations += walk_.scored();
             candidates_.clear();
             if (rerank <= keys.size() && question.selection.all()) {
@@ -81,6 +88,16 @@ class GraphSearcher final : public Searcher {
         }
         exact_.compare(candidates_, answers_);
         return true;
+    }
+
+    /// As far as the `followed`-th nearest vertex is as a rule, by how far the `rank`-th nearest is here:
+    /// where many are about as near, more than `followed`, but not without bound, and elsewhere fewer.
+    Reach reach_of(std::size_t followed, std::size_t rank, std::size_t rerank) const {
+        if (followed <= rank) return {followed};
+        const auto& usual = view_.facts.distances;
+        const double times = usual.at(static_cast<double>(followed)) / usual.at(static_cast<double>(rank));
+        const std::size_t most = std::min<std::size_t>(most_times_followed * followed, view_.facts.rows);
+        return {most, rank, times, std::max(rank, rerank)};
     }
 
     /// Makes candidates of the `rerank` nearest by their codes, or a few more, of all that a walk saw.
@@ -161,6 +178,7 @@ void check(const GraphFacts& facts) {
     require(facts.degree >= 1 && facts.degree <= most_degree, "degree");
     require(facts.fitted >= 1 && facts.fitted <= facts.rows, "fitted rows");
     require(facts.entries >= 1 && facts.entries <= most_entries, "entries");
+    require(facts.distances.ascends(), "distances");
 }
 
 }  // namespace
@@ -213,7 +231,7 @@ Graph Graph::open(std::shared_ptr<const SectionFile> file) {
 }
 
 Effort Graph::usual_effort(std::size_t k) const {
-    return {k + 54, k + k / 2 + 20};
+    return {k + 30, k + k / 2 + 20};
 }
 
 std::unique_ptr<Searcher> Graph::make_searcher() const {

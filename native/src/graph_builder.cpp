@@ -6,6 +6,7 @@
 #include <cstring>
 #include <numeric>
 
+#include "ann_bench/parallel.hpp"
 #include "ann_bench/random.hpp"
 #include "encoder.hpp"
 #include "joiner.hpp"
@@ -17,6 +18,9 @@ namespace {
 /// Edges of a vertex, unless told otherwise: fewer where a code is more than a cache line, as those are the
 /// dearer ones to look at.
 constexpr std::uint32_t usual_degree = 48, wide_degree = 32;
+
+/// Walks that tell how far from a vertex its neighbours are.
+constexpr std::uint64_t walks_for_distances = 512, walks_per_task = 32;
 
 /// What stands for the rest of a graph's options.
 enum Key : std::uint64_t { sample_key, projection_key, trees_key, entries_key };
@@ -122,7 +126,35 @@ class Builder {
         joiner.join_along_walks(graph);
         joiner.join_twins();
         joiner.join_what_is_out_of_reach(graph);
+        find_distances(graph);
         parts_.edges = joiner.take_edges();
+    }
+
+    /// Walks to some vertices as if they were not there.
+    void find_distances(const WalkedGraph& graph) {
+        constexpr std::size_t ranks = std::tuple_size_v<decltype(facts_.distances.means)>;
+        const std::uint64_t count = std::min<std::uint64_t>(walks_for_distances, facts_.rows);
+        std::vector<std::array<double, ranks>> found(count);
+        parallel_for((count + walks_per_task - 1) / walks_per_task, threads_, [&](std::size_t task) {
+            GraphWalk walk(graph);
+            std::vector<std::int8_t> query(facts_.width);
+            const std::uint64_t last = std::min(count, (task + 1) * walks_per_task);
+            for (std::uint64_t i = task * walks_per_task; i < last; ++i) {
+                const auto vertex = static_cast<std::uint32_t>(facts_.rows * i / count);
+                query_code(parts_.long_codes.as<std::uint8_t>().data() + std::size_t{vertex} * facts_.width,
+                           facts_.width, query.data());
+                const std::span keys = walk.walk(query.data(), {std::size_t{1} << (ranks - 1)}, vertex);
+                for (std::size_t power = 0; power < ranks && !keys.empty(); ++power) {
+                    const std::size_t place = std::min(std::size_t{1} << power, keys.size()) - 1;
+                    found[i][power] = static_cast<double>(keys[place] >> 32);
+                }
+            }
+        });
+        for (std::size_t power = 0; power < ranks; ++power) {
+            double sum = 0;
+            for (const auto& one : found) sum += one[power];
+            facts_.distances.means[power] = static_cast<float>(sum / static_cast<double>(count));
+        }
     }
 
     GraphParts& parts_;

@@ -45,7 +45,7 @@ void GraphWalk::begin(const std::int8_t* query, std::size_t followed, std::uint3
     std::array<std::uint64_t, first_vertices + 1 + pool_room> nearest;
     std::size_t lowest = 0;
     const std::size_t found = kernel_.admit(nearest.data(), 0, first_vertices + 1, graph_.entries,
-                                            distances.data(), graph_.entry_count, &lowest);
+                                            distances.data(), graph_.entry_count, no_limit, &lowest);
     size_ = seen_count_ = 0;
     make_room(first_vertices);
     for (std::size_t i = 0; i < found && size_ < std::min(first_vertices, followed); ++i) {
@@ -80,9 +80,17 @@ std::size_t GraphWalk::follow(std::uint32_t vertex, std::size_t to) {
     return count;
 }
 
-std::span<const std::uint64_t> GraphWalk::walk(const std::int8_t* query, std::size_t followed,
+/// How far a vertex may be to be within reach, by what the walk saw so far.
+std::uint32_t GraphWalk::limit_of(const Reach& reach) const {
+    if (size_ < reach.rank) return no_limit;
+    const double limit =
+        reach.times * static_cast<double>(std::max(pool_[reach.rank - 1] >> 32, std::uint64_t{1}));
+    return limit < no_limit ? static_cast<std::uint32_t>(limit) : no_limit;
+}
+
+std::span<const std::uint64_t> GraphWalk::walk(const std::int8_t* query, const Reach& reach,
                                                std::uint32_t itself) {
-    begin(query, followed, itself);
+    begin(query, reach.followed, itself);
     std::size_t at = 0;
     // In flight: a vertex whose edges were called for, and vertices, the last ones seen, whose codes were.
     std::uint32_t next = no_row;
@@ -90,7 +98,9 @@ std::span<const std::uint64_t> GraphWalk::walk(const std::int8_t* query, std::si
     for (;;) {
         while (at < size_ && (pool_[at] & 1) != 0) ++at;
         std::uint32_t after = no_row;
-        if (at < size_) {
+        const std::uint32_t limit = limit_of(reach);
+        while (size_ > reach.kept && pool_[size_ - 1] >> 32 > limit) --size_;
+        if (at < size_ && pool_[at] >> 32 <= limit) {
             pool_[at] |= 1;
             after = vertex_of(pool_[at]);
             prefetch(graph_.edges_of(after), graph_.degree * sizeof(std::uint32_t));
@@ -101,7 +111,7 @@ std::span<const std::uint64_t> GraphWalk::walk(const std::int8_t* query, std::si
             const std::uint32_t* const met = seen_.data() + seen_count_;
             std::int32_t* const distances = distances_.data() + seen_count_;
             kernel_.short_code_squares(graph_.codes, met, waiting, query, graph_.width, distances);
-            size_ = kernel_.admit(pool_.data(), size_, followed, met, distances, waiting, &at);
+            size_ = kernel_.admit(pool_.data(), size_, reach.followed, met, distances, waiting, limit, &at);
             seen_count_ += waiting;
         }
         next = after;

@@ -131,7 +131,7 @@ void Joiner::join_along_walks(const WalkedGraph& graph) {
             const auto number = static_cast<std::uint32_t>(vertex);
             pruner.start(number);
             query_code(codes_.of(vertex), codes_.width, query.as<std::int8_t>().data());
-            const std::span keys = walk.walk(query.as<std::int8_t>().data(), walk_sight, no_row);
+            const std::span keys = walk.walk(query.as<std::int8_t>().data(), {walk_sight}, no_row);
             for (std::size_t i = 0; i < std::min(walk_candidates, keys.size()); ++i) {
                 pruner.add(vertex_of(keys[i]));
             }
@@ -178,7 +178,7 @@ void Joiner::insert(std::uint32_t vertex, const WalkedGraph& graph) {
     if (!walk_) walk_ = std::make_unique<GraphWalk>(graph);
     Buffer query(codes_.width);
     query_code(codes_.of(vertex), codes_.width, query.as<std::int8_t>().data());
-    const std::span keys = walk_->walk(query.as<std::int8_t>().data(), walk_sight, vertex);
+    const std::span keys = walk_->walk(query.as<std::int8_t>().data(), {walk_sight}, vertex);
     Pruner pruner(*this);
     pruner.start(vertex);
     for (std::size_t i = 0; i < std::min(walk_candidates, keys.size()); ++i) pruner.add(vertex_of(keys[i]));
@@ -271,7 +271,7 @@ void Joiner::join_what_is_out_of_reach(const WalkedGraph& graph) {
     for (std::uint32_t vertex = 0; vertex < codes_.rows; ++vertex) {
         if (reached[vertex]) continue;
         query_code(codes_.of(vertex), codes_.width, query.as<std::int8_t>().data());
-        const std::span keys = walk.walk(query.as<std::int8_t>().data(), walk_sight, vertex);
+        const std::span keys = walk.walk(query.as<std::int8_t>().data(), {walk_sight}, vertex);
         // One with room for an edge, for taking one away could put something else out of reach.
         const auto room = std::find_if(keys.begin(), keys.end(), [&](std::uint64_t key) {
             return edges_of(vertex_of(key))[degree_ - 1] == vertex_of(key);

@@ -460,16 +460,17 @@ inline std::size_t insert(std::uint64_t* pool, std::size_t size, std::size_t end
 }
 
 std::size_t admit(std::uint64_t* pool, std::size_t size, std::size_t capacity, const std::uint32_t* ids,
-                  const std::int32_t* distances, std::size_t count, std::size_t* lowest) {
+                  const std::int32_t* distances, std::size_t count, std::uint32_t limit,
+                  std::size_t* lowest) {
     for (std::size_t i = 0; i < count; i += 16) {
         const std::size_t left = count - i;
-        auto lanes = static_cast<__mmask16>(left >= 16 ? 0xffff : (1u << left) - 1);
-        if (size == capacity) {
-            // Those no nearer than the last of a full pool are most of all.
-            const __m512i last = _mm512_set1_epi32(static_cast<int>(pool[size - 1] >> 32));
-            lanes = _mm512_mask_cmple_epu32_mask(lanes, _mm512_maskz_loadu_epi32(lanes, distances + i), last);
-        }
-        for (unsigned rest = lanes; rest != 0; rest &= rest - 1) {
+        const auto lanes = static_cast<__mmask16>(left >= 16 ? 0xffff : (1u << left) - 1);
+        // Those no nearer than the last of a full pool are most of all.
+        const auto last = size == capacity ? static_cast<std::uint32_t>(pool[size - 1] >> 32) : limit;
+        const __m512i bound = _mm512_set1_epi32(static_cast<int>(std::min(last, limit)));
+        const __mmask16 near =
+            _mm512_mask_cmple_epu32_mask(lanes, _mm512_maskz_loadu_epi32(lanes, distances + i), bound);
+        for (unsigned rest = near; rest != 0; rest &= rest - 1) {
             const std::size_t at = i + static_cast<std::size_t>(__builtin_ctz(rest));
             const std::uint64_t key =
                 std::uint64_t{static_cast<std::uint32_t>(distances[at])} << 32 | std::uint64_t{ids[at]} << 1;

@@ -300,8 +300,9 @@ void add_scaled_f32(float* out, const float* b, float a, std::size_t count) {
 
 std::size_t detail::admit_portable(std::uint64_t* pool, std::size_t size, std::size_t capacity,
                                    const std::uint32_t* ids, const std::int32_t* distances, std::size_t count,
-                                   std::size_t* lowest) {
+                                   std::uint32_t limit, std::size_t* lowest) {
     for (std::size_t i = 0; i < count; ++i) {
+        if (static_cast<std::uint32_t>(distances[i]) > limit) continue;
         const std::uint64_t key = vertex_key(static_cast<std::uint32_t>(distances[i]), ids[i]);
         if (size == capacity && key >= pool[size - 1]) continue;
         std::size_t place = 0;

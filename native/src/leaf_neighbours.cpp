@@ -83,7 +83,7 @@ Buffer find_leaf_neighbours(const Codes& codes, std::uint64_t key, unsigned thre
                                     squares.data());
                 std::size_t lowest = 0, count = 0;
                 count = kernel.admit(nearest.data(), count, neighbours_per_leaf + 1, leaf.data(),
-                                     squares.data(), leaf.size(), &lowest);
+                                     squares.data(), leaf.size(), no_limit, &lowest);
                 std::uint32_t* to = &neighbours[row * leaf_neighbours + tree * neighbours_per_leaf];
                 std::uint32_t* const end = to + neighbours_per_leaf;
                 for (std::size_t i = 0; i < count && to < end; ++i) {

@@ -51,16 +51,3 @@ TEST_CASE(
     CHECK(distances_computed(cluster, 0) < rows / 4);
     CHECK(distances_computed(cluster, rows - 1) > rows / 4);
 }
-
-TEST_CASE("the gap of a rank lies between those of the powers of two around it") {
-    ClusterFacts facts{};
-    for (std::size_t power = 0; power < facts.gaps.size(); ++power) {
-        facts.gaps[power] = static_cast<std::int32_t>(100 * power);
-    }
-    CHECK(facts.gap(0.3) == 0);
-    CHECK(facts.gap(1) == 0);
-    CHECK(facts.gap(4) == 200);
-    CHECK(facts.gap(5) == 225);
-    CHECK(facts.gap(6) == 250);
-    CHECK(facts.gap(1e12) == facts.gaps.back());
-}

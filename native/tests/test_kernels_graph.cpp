@@ -68,12 +68,13 @@ TEST_CASE("short_code_squares compares 4-bit codes with finer ones, a line of 12
     }
 }
 
-TEST_CASE("admit keeps the smallest keys in order and tells the lowest place that changed") {
+TEST_CASE("admit keeps the smallest keys up to a limit in order and tells the lowest place that changed") {
     Random random(23);
     for (int round = 0; round < 300; ++round) {
         const std::size_t capacity = 1 + random.below(round % 2 != 0 ? 12 : 70);
         // Distances from few values, so that many are equal.
         const std::uint32_t values = 1 + random.below(40);
+        const std::uint32_t limit = round % 3 == 0 ? no_limit : random.below(values);
         std::vector<std::uint32_t> ids(200);
         for (std::uint32_t i = 0; i < ids.size(); ++i) ids[i] = i;
         for (std::size_t i = ids.size(); i-- > 1;)
@@ -92,9 +93,10 @@ TEST_CASE("admit keeps the smallest keys in order and tells the lowest place tha
                                                         pool.begin() + static_cast<std::ptrdiff_t>(size));
                 std::size_t lowest = 1000;
                 size = k.admit(pool.data(), size, capacity, ids.data() + cuts[c], distances.data() + cuts[c],
-                               end - cuts[c], &lowest);
+                               end - cuts[c], limit, &lowest);
                 for (std::size_t i = cuts[c]; i < end; ++i) {
-                    expected.insert(vertex_key(static_cast<std::uint32_t>(distances[i]), ids[i]));
+                    const auto distance = static_cast<std::uint32_t>(distances[i]);
+                    if (distance <= limit) expected.insert(vertex_key(distance, ids[i]));
                 }
                 while (expected.size() > capacity) expected.erase(std::prev(expected.end()));
                 REQUIRE(size == expected.size());

@@ -1,7 +1,6 @@
 #pragma once
 // The index of clusters: rows by the nearest of some centres, read one cluster after another.
 
-#include <array>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -10,11 +9,15 @@
 #include "ann_bench/index.hpp"
 #include "ann_bench/kernels.hpp"
 #include "ann_bench/projection.hpp"
+#include "ann_bench/rank_table.hpp"
 #include "ann_bench/rows.hpp"
 
 namespace ann_bench {
 
 inline constexpr std::uint32_t most_clusters = 1u << 24;
+
+/// No distances of codes differ by as much.
+inline constexpr float farthest_gap = 0x1p31f;
 
 struct ClusterOptions {
     Distance distance = Distance::euclidean;  ///< euclidean, angular or dot
@@ -39,8 +42,7 @@ struct ClusterFacts {
     std::uint64_t seed;
     float projection_scale;
     float steps_per_unit;
-    /// How much farther than the nearest centre the 2^i-th nearest is, squared, in steps: the mean over rows.
-    std::array<std::int32_t, 26> gaps;
+    RankTable<26> gaps;  ///< how much farther than the nearest centre others are, squared, in steps
 
     Shape shape() const { return {distance, dimension, rows}; }
     /// Dimensions of codes: zeros stand behind those that residuals have.
@@ -53,8 +55,6 @@ struct ClusterFacts {
     MetricSpace space() const {
         return {distance == Distance::dot ? Distance::euclidean : distance, dimension, 0};
     }
-    /// How much farther than the nearest the `rank`-th nearest centre is on average, squared, in steps.
-    std::int64_t gap(double rank) const;
 };
 static_assert(sizeof(ClusterFacts) == 168, "no gaps: what stands in them would stand in the file");
 

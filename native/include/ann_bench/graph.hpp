@@ -10,6 +10,7 @@
 #include "ann_bench/graph_walk.hpp"
 #include "ann_bench/index.hpp"
 #include "ann_bench/projection.hpp"
+#include "ann_bench/rank_table.hpp"
 #include "ann_bench/rows.hpp"
 
 namespace ann_bench {
@@ -46,12 +47,12 @@ struct GraphFacts {
     std::uint64_t seed;
     float projection_scale;
     float steps_per_unit;
-    float longest;  ///< for dot: the length of the longest row
-    std::uint32_t reserved;
+    float longest;              ///< for dot: the length of the longest row
+    RankTable<11> distances{};  ///< of vertices from those near to them, by short codes, squared
 
     Shape shape() const { return {distance, dimension, rows}; }
 };
-static_assert(sizeof(GraphFacts) == 72, "no gaps: what stands in them would stand in the file");
+static_assert(sizeof(GraphFacts) == 112, "no gaps: what stands in them would stand in the file");
 
 /// What a graph consists of, wherever its bytes lie. Does not own them.
 struct GraphView {

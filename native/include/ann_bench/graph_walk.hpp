@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <vector>
 
@@ -30,6 +31,15 @@ struct WalkedGraph {
     const std::uint32_t* edges_of(std::uint32_t vertex) const { return edges + std::size_t{vertex} * degree; }
 };
 
+/// How far a walk goes: to the nearest `followed` of the vertices that it saw, but to none that is more than
+/// `times` as far, squared, as the `rank`-th nearest of them.
+struct Reach {
+    std::size_t followed;
+    std::size_t rank = 1;
+    double times = std::numeric_limits<double>::infinity();
+    std::size_t kept = 0;  ///< of the vertices seen the nearest so many are told even where they are farther
+};
+
 /// Walks, one at a time; memory serves one after another.
 ///
 /// Best-first search (Malkov & Yashunin 2018 and many before) as a pipeline of three steps, so that nothing
@@ -40,11 +50,11 @@ class GraphWalk {
   public:
     explicit GraphWalk(const WalkedGraph& graph);
 
-    /// Walks until it was at the `followed` nearest of the vertices that it saw, or there is no way on, and
-    /// gives their keys, nearest first (see vertex_key; their lowest bit means nothing now). `query` is a
-    /// code as Kernels::short_code_squares takes it; `itself` is a vertex that is not there. Valid until the
-    /// next walk.
-    std::span<const std::uint64_t> walk(const std::int8_t* query, std::size_t followed, std::uint32_t itself);
+    /// Walks until it was at all vertices within reach, and gives their keys, nearest first, and maybe some
+    /// more (see vertex_key; their lowest bit means nothing now). `query` is a code as
+    /// Kernels::short_code_squares takes it; `itself` is a vertex that is not there. Valid until the next
+    /// walk.
+    std::span<const std::uint64_t> walk(const std::int8_t* query, const Reach& reach, std::uint32_t itself);
 
     /// The vertices that the last walk saw, each once, and their distances. Valid until the next walk.
     std::span<const std::uint32_t> seen() const { return {seen_.data(), seen_count_}; }
@@ -56,6 +66,7 @@ class GraphWalk {
   private:
     void begin(const std::int8_t* query, std::size_t followed, std::uint32_t itself);
     std::size_t follow(std::uint32_t vertex, std::size_t to);
+    std::uint32_t limit_of(const Reach& reach) const;
     void make_room(std::size_t count);
 
     WalkedGraph graph_;

@@ -78,6 +78,9 @@ struct ByteKernels {
 /// Keys of a walk through a graph beyond those that it has, which may be overwritten.
 inline constexpr std::size_t pool_room = 16;
 
+/// What no distance of codes is beyond.
+inline constexpr std::uint32_t no_limit = 0xffff'ffff;
+
 /// The key of a vertex: nearer ones are smaller; the lowest bit tells whether the walk was there.
 constexpr std::uint64_t vertex_key(std::uint32_t distance, std::uint32_t vertex) {
     return std::uint64_t{distance} << 32 | std::uint64_t{vertex} << 1;
@@ -169,12 +172,12 @@ struct Kernels {
     void (*short_code_squares)(const std::uint8_t* codes, const std::uint32_t* ids, std::size_t count,
                                const std::int8_t* query, std::size_t width, std::int32_t* out);
 
-    /// Puts the vertices `ids` into a pool: the `capacity` smallest keys in order, of which there are `size`
-    /// so far, and pool_room more. Returns how many there are then; `lowest` becomes the lowest place that
-    /// changed, if that is lower than it was.
+    /// Puts those of the vertices `ids` that are no farther than `limit` into a pool: the `capacity` smallest
+    /// keys in order, of which there are `size` so far, and pool_room more. Returns how many there are then;
+    /// `lowest` becomes the lowest place that changed, if that is lower than it was.
     std::size_t (*admit)(std::uint64_t* pool, std::size_t size, std::size_t capacity,
                          const std::uint32_t* ids, const std::int32_t* distances, std::size_t count,
-                         std::size_t* lowest);
+                         std::uint32_t limit, std::size_t* lowest);
 
     /// For rows of each type but bits, by its number.
     RowKernels rows[4];
@@ -205,7 +208,7 @@ namespace detail {
 // In plain C++, what AVX2 has nothing for.
 std::size_t admit_portable(std::uint64_t* pool, std::size_t size, std::size_t capacity,
                            const std::uint32_t* ids, const std::int32_t* distances, std::size_t count,
-                           std::size_t* lowest);
+                           std::uint32_t limit, std::size_t* lowest);
 void split_portable(std::uint32_t* positions, const std::int32_t* values, std::size_t count,
                     std::int32_t limit, std::uint32_t* rest);
 
