@@ -49,7 +49,7 @@ class Graph(KindOfIndex):
         distance
             ``euclidean``, ``angular`` or ``dot``.
         degree
-            How many rows each is joined to at most, 1 to 1024. By default 48, or 32 where d > 128.
+            How many rows each is joined to at most, 1 to 1024. By default 32.
         alpha
             1 to 2: a row is not joined to what lies so many times nearer to one that it is joined to. Larger
             numbers leave more edges in.

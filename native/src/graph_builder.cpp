@@ -15,9 +15,8 @@
 namespace ann_bench {
 namespace {
 
-/// Edges of a vertex, unless told otherwise: fewer where a code is more than a cache line, as those are the
-/// dearer ones to look at.
-constexpr std::uint32_t usual_degree = 48, wide_degree = 32;
+/// Edges of a vertex, unless told otherwise.
+constexpr std::uint32_t usual_degree = 32;
 
 /// Walks that tell how far from a vertex its neighbours are.
 constexpr std::uint64_t walks_for_distances = 512, walks_per_task = 32;
@@ -67,9 +66,7 @@ class Builder {
         if (facts_.distance == Distance::dot) facts_.longest = longest_of(rows_, 0);
         facts_.depth = space().depth();
         facts_.width = graph_code_width(facts_.depth);
-        facts_.degree = options.degree != 0         ? options.degree
-                        : facts_.width <= code_line ? usual_degree
-                                                    : wide_degree;
+        facts_.degree = options.degree != 0 ? options.degree : usual_degree;
         facts_.entries = static_cast<std::uint32_t>(std::min<std::uint64_t>(most_entries, facts_.rows));
     }
 

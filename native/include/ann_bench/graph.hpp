@@ -25,7 +25,7 @@ inline constexpr std::uint32_t most_degree = 1024;
 
 struct GraphOptions {
     Distance distance = Distance::euclidean;  ///< euclidean, angular or dot
-    std::uint32_t degree = 0;                 ///< edges of a vertex at most; 0: a rule
+    std::uint32_t degree = 0;                 ///< edges of a vertex at most; 0: the usual
     float alpha =
         1.1f;  ///< a vertex is not joined to what lies so many times nearer to one that it is joined to
     std::uint64_t seed = 0;
