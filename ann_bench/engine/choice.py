@@ -28,8 +28,11 @@ FEW_ROWS = 1000
 _SAMPLE_ROWS = 50_000
 _SAMPLE_QUERIES = 200
 
-_GROWTH = {"forest": 0.55, "graph": 0.25, "cluster": 0.55}
+_GROWTH = {"forest": 0.45, "graph": 0.25, "cluster": 0.45}
 """The power of the number of rows that the cost of a query grows with."""
+
+
+_FOREST = {"n_trees": 10}
 
 
 class Choice(NamedTuple):
@@ -58,19 +61,12 @@ def choose(
         If no kind fits into the memory.
     """
     rows = len(train)
-    choice = _fastest(train, distance, target_recall, k, queries, seed, threads)
+    by_speed = _by_speed(train, distance, target_recall, k, queries, seed, threads)
     if memory_limit_bytes is None:
-        return choice
+        return by_speed[0]
     sample = _some(train, 4096, seed)
-    smaller = [choice]
-    if distance in VECTOR_DISTANCES and choice.kind != "flat":
-        smaller += [
-            Choice("cluster", {}, "clusters take less memory"),
-            Choice("cluster", {"assignments": 1}, "clusters take less memory, with each row in one"),
-        ]
-    smaller.append(Choice("flat", {}, "every row is compared"))
     needed = 0
-    for one in smaller:
+    for one in [*by_speed, Choice("flat", {}, "every row is compared")]:
         index = KINDS[one.kind].build(sample, distance, **one.options)  # type: ignore[attr-defined]
         needed = round(index.size_bytes / len(sample) * rows)
         if needed <= memory_limit_bytes:
@@ -82,7 +78,7 @@ def choose(
     )
 
 
-def _fastest(
+def _by_speed(
     train: npt.NDArray[Any],
     distance: str,
     target_recall: float,
@@ -90,29 +86,39 @@ def _fastest(
     queries: npt.ArrayLike | None,
     seed: int,
     threads: int,
-) -> Choice:
+) -> list[Choice]:
+    """Return what can be chosen, the fastest first."""
     rows = len(train)
     if target_recall == 1:
-        return Choice("flat", {}, "recall 1 is asked for, and only comparing every row is sure to give it")
+        return [Choice("flat", {}, "recall 1 is asked for, and only comparing every row is sure to give it")]
     if rows <= FEW_ROWS:
-        return Choice("flat", {}, f"{rows:,} rows are compared as quickly as anything is looked up")
-    forest: tuple[str, dict[str, Any]] = ("forest", {"n_trees": 10})
+        return [Choice("flat", {}, f"{rows:,} rows are compared as quickly as anything is looked up")]
     if distance not in VECTOR_DISTANCES:
-        return Choice(*forest, f"the kind for {distance}")
-    kinds: list[tuple[str, dict[str, Any]]] = [("graph", {}), ("cluster", {})]
+        return [Choice("forest", _FOREST, f"the kind for {distance}")]
+    tried: list[Choice] = [
+        Choice("graph", {}, "graphs"),
+        Choice("cluster", {"assignments": 2}, "clusters with each row in two"),
+        Choice("cluster", {"assignments": 1}, "clusters with each row in one"),
+    ]
     if distance == "dot":
-        kinds.append(forest)
+        tried.append(Choice("forest", _FOREST, "forests"))
     sample = _some(train, _SAMPLE_ROWS, seed)
     asked: int | npt.ArrayLike = _SAMPLE_QUERIES if queries is None else np.asarray(queries)[:_SAMPLE_QUERIES]
-    costs = {}
-    for kind, options in kinds:
+    costs = []
+    for kind, options, _ in tried:
         index = KINDS[kind].build(sample, distance, seed=seed, threads=threads, **options)  # type: ignore[attr-defined]
         tuner = Tuner(index, k, asked, seed, threads)
         grown = (rows / len(sample)) ** _GROWTH[kind]
-        costs[kind] = tuner.cost(tuner.least_effort(target_recall)) * grown
-    (best, options), (other, _) = sorted(kinds, key=lambda kind: costs[kind[0]])[:2]
-    share = f"{costs[best] / costs[other]:.0%} of the time of a {other}"
-    return Choice(best, options, f"by a probe of {len(sample):,} rows it takes {share}")
+        costs.append(tuner.cost(tuner.least_effort(target_recall)) * grown)
+    order = np.argsort(costs)
+    best, second = order[:2]
+
+    def told(one: int) -> str:
+        other = second if one == best else best
+        share = f"{costs[one] / costs[other]:.0%} of the time of {tried[other].why}"
+        return f"by a probe of {len(sample):,} rows {tried[one].why} need {share}"
+
+    return [tried[one]._replace(why=told(one)) for one in order]
 
 
 def _some(train: npt.NDArray[Any], most: int, seed: int) -> npt.NDArray[Any]:

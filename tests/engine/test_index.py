@@ -20,12 +20,12 @@ def recall_of(index: Index, train: Array, queries: Array, k: int, **asked: Any) 
     ("distance", "rows", "options", "kind", "why"),
     [
         ("euclidean", 1000, {}, "flat", "1,000 rows are compared as quickly"),
-        ("angular", 1001, {}, None, "of the time of a"),
+        ("angular", 1001, {}, None, "of the time of "),
         ("hamming", 1500, {}, "forest", "the kind for hamming"),
         ("jaccard", 1500, {}, "forest", "the kind for jaccard"),
         ("manhattan", 1500, {}, "forest", "the kind for manhattan"),
         ("euclidean", 2000, {"target_recall": 1.0}, "flat", "recall 1 is asked for"),
-        ("dot", 2000, {}, None, "by a probe of 2,000 rows it takes "),
+        ("dot", 2000, {}, None, "by a probe of 2,000 rows "),
         ("euclidean", 2000, {"kind": "forest"}, "forest", "asked for"),
     ],
 )
@@ -45,17 +45,13 @@ def test_the_kind_follows_from_the_rows(
 
 
 def test_a_memory_limit_is_minded() -> None:
-    """Less memory gives clusters, each row in one of them, rows alone, and an error that tells their size."""
+    """Less memory gives a slower kind that fits, rows alone, and an error that tells their size."""
     train = make_vectors("euclidean", 4000, 64, 1)
     sizes = []
-    for limit_bytes, kind, assignments in (
-        (1_600_000, "cluster", 2),
-        (1_220_000, "cluster", 1),
-        (1_100_000, "flat", None),
-    ):
+    for limit_bytes, kind in ((3_000_000, "graph"), (1_600_000, "cluster"), (1_100_000, "flat")):
         index = Index("euclidean", 64, memory_limit_bytes=limit_bytes)
         index.build(train)
-        assert (index.kind, index.of_kind.info().get("assignments")) == (kind, assignments)
+        assert index.kind == kind
         assert index.size_bytes <= limit_bytes
         assert "MB allowed" in index.why
         sizes.append(index.size_bytes)
@@ -86,7 +82,7 @@ def test_queries_unlike_the_rows_are_tuned_for() -> None:
     sample = 3 * np.random.default_rng(5).standard_normal((300, 32), dtype=np.float32)
     index = Index("euclidean", 32, target_recall=0.95)
     index.build(train, queries=sample[:200])
-    assert "of the time of a" in index.why
+    assert "of the time of " in index.why
     assert recall_of(index, train, sample[200:], 10) >= 0.9
 
 
